@@ -1,0 +1,54 @@
+"""Tables of the charging core; one module a noun. Each invariant that PostgreSQL can hold stands here as a constraint."""
+
+from .accounts import (
+    Account,
+    AccountPath,
+    AccountPlacement,
+    ChargingState,
+    Device,
+    Enterprise,
+    Line,
+    LineAssignment,
+    NumberAssignment,
+    Operator,
+    Person,
+)
+from .audit import AuditEvent
+from .buckets import Bucket, Reservation
+from .contracts import Allowance, Contract, ContractVersion, Rate, Zone
+from .counters import Counter, Crossing, Threshold
+from .ledger import Entry
+from .usage import ChargeLine, SuspendedUsage, UsageBatch, UsageIdentity, UsagePart, UsageRecord, UsageSource
+
+__all__ = [
+    "Account",
+    "AccountPath",
+    "AccountPlacement",
+    "Allowance",
+    "AuditEvent",
+    "Bucket",
+    "ChargeLine",
+    "ChargingState",
+    "Contract",
+    "ContractVersion",
+    "Counter",
+    "Crossing",
+    "Device",
+    "Enterprise",
+    "Entry",
+    "Line",
+    "LineAssignment",
+    "NumberAssignment",
+    "Operator",
+    "Person",
+    "Rate",
+    "Reservation",
+    "SuspendedUsage",
+    "Threshold",
+    "UsageBatch",
+    "UsageIdentity",
+    "UsagePart",
+    "UsageRecord",
+    "UsageSource",
+    "Zone",
+]

@@ -1,0 +1,115 @@
+"""Usage so far, and the marks on the way: counters, thresholds, crossings. Written only by charging."""
+
+from django.db import models
+from django.db.models import Q
+
+from balances.models.contracts import SERVICE_CHOICES
+from balances.scope import scoped
+
+
+class OwnerKind(models.IntegerChoices):
+    ACCOUNT = 1, "Account"
+    LINE = 2, "Line"
+
+
+class Grain(models.IntegerChoices):
+    """Lines are counted by cycle, accounts by cycle and by civil day (for the burn-down)."""
+
+    CYCLE = 1, "Cycle"
+    DAY = 2, "Day"
+
+
+class Payer(models.IntegerChoices):
+    CORPORATE = 1, "Corporate"
+    PERSONAL = 2, "Personal"
+
+
+class Counter(models.Model):
+    """Usage of an owner and everything below it, by service, zone, payer and period.
+
+    used = covered (drawn from buckets) + overage (paid at the contract's rate).
+    """
+
+    pk = models.CompositePrimaryKey(
+        "enterprise_id", "owner_kind", "owner_id", "grain", "period_start", "service", "zone_id", "payer"
+    )
+    enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False)
+    owner_kind = models.SmallIntegerField(choices=OwnerKind)
+    owner_id = models.BigIntegerField()
+    grain = models.SmallIntegerField(choices=Grain)
+    period_start = models.DateTimeField()
+    service = models.SmallIntegerField(choices=SERVICE_CHOICES)
+    zone = models.ForeignKey("balances.Zone", on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False)
+    payer = models.SmallIntegerField(choices=Payer, default=Payer.CORPORATE)
+    used_units = models.BigIntegerField(default=0)
+    overage_units = models.BigIntegerField(default=0)
+    amount_micros = models.BigIntegerField(default=0)
+    records = models.BigIntegerField(default=0)
+
+    objects = scoped(account=None)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(used_units__gte=models.F("overage_units"), overage_units__gte=0, amount_micros__gte=0),
+                name="counter_overage_within_used",
+            ),
+        ]
+
+
+class Threshold(models.Model):
+    """A mark on the usage of an account or a line in a cycle: percent of its allowance, or units."""
+
+    enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.CASCADE, related_name="thresholds")
+    account = models.ForeignKey("balances.Account", on_delete=models.CASCADE, null=True, related_name="thresholds")
+    line = models.ForeignKey("balances.Line", on_delete=models.CASCADE, null=True, related_name="thresholds")
+    service = models.SmallIntegerField(choices=SERVICE_CHOICES)
+    percent = models.PositiveSmallIntegerField(
+        null=True, help_text="Of the units granted to or received by the account in the cycle."
+    )
+    units = models.BigIntegerField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = scoped(line="line_id")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(account__isnull=True, line__isnull=False) | Q(account__isnull=False, line__isnull=True),
+                name="threshold_one_owner",
+            ),
+            models.CheckConstraint(
+                condition=Q(percent__isnull=True, units__gt=0) | Q(percent__gt=0, units__isnull=True),
+                name="threshold_percent_or_units",
+            ),
+            models.UniqueConstraint(
+                fields=["account", "line", "service", "percent", "units"],
+                nulls_distinct=False,
+                name="threshold_once",
+            ),
+        ]
+
+
+class Crossing(models.Model):
+    """A threshold was reached in a period: once, ever (DESIGN section 6, no. 10). Also the outbox of notices."""
+
+    enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.CASCADE, related_name="crossings")
+    threshold = models.ForeignKey(Threshold, on_delete=models.CASCADE, related_name="crossings")
+    account = models.ForeignKey("balances.Account", on_delete=models.CASCADE, null=True, related_name="crossings")
+    line = models.ForeignKey("balances.Line", on_delete=models.CASCADE, null=True, related_name="crossings")
+    service = models.SmallIntegerField(choices=SERVICE_CHOICES)
+    period_start = models.DateTimeField()
+    level_units = models.BigIntegerField(help_text="The mark in units, as it stood when it was reached.")
+    used_units = models.BigIntegerField(help_text="Usage right after the record that reached it.")
+    base_units = models.BigIntegerField(null=True, help_text="The allowance that a percent mark was taken of.")
+    usage_id = models.BigIntegerField(help_text="The usage record that reached it.")
+    crossed_at = models.DateTimeField(help_text="Time of use.")
+    recorded_at = models.DateTimeField()
+
+    objects = scoped(line="line_id")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["threshold", "period_start"], name="crossing_once_per_period"),
+        ]
+        indexes = [models.Index(fields=["enterprise", "-recorded_at"], name="crossing_latest")]

@@ -1,0 +1,123 @@
+"""The one door of tenancy: what a principal may see or do, as a value, and the querysets that honour it.
+
+Owns: `Scope`, built only by `portal.access`, and `ScopedQuerySet.within(scope, verb)`, through which every query
+of a screen, API, socket or task passes. Never decides who holds which role: that is the membership's matter.
+
+A grant names accounts by id, expanded along parent pointers, never by MPTT bounds alone, and is always tied to
+its enterprise: a damaged tree can then not open another tenant's door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.db import models
+from django.db.models import Q
+
+
+class Verb(StrEnum):
+    """What can be done; the same names in screens, API scopes and tokens."""
+
+    VIEW = "view"  # see balances, usage and charges
+    MANAGE = "manage"  # run a subtree: accounts, lines, thresholds, suspense
+    INGEST = "ingest"  # send usage
+    ADMINISTER = "administer"  # enterprises, contracts, rates: the operator's side
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One role on one place. `account_ids` None: the whole enterprise; `line_ids`: single lines (employees)."""
+
+    enterprise_id: int
+    verbs: frozenset[Verb]
+    account_ids: frozenset[int] | None = None
+    line_ids: frozenset[int] = frozenset()
+
+    @property
+    def is_whole_enterprise(self) -> bool:
+        return self.account_ids is None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """All that one principal holds; empty means: sees nothing."""
+
+    grants: tuple[Grant, ...] = ()
+    operator_ids: frozenset[int] = frozenset()  # operators whose enterprises this principal may administer
+
+    def enterprise_ids(self, verb: Verb = Verb.VIEW) -> frozenset[int]:
+        """Enterprises in which the principal may do `verb` anywhere at all."""
+        return frozenset(grant.enterprise_id for grant in self.grants if verb in grant.verbs)
+
+    def whole_enterprise_ids(self, verb: Verb = Verb.VIEW) -> frozenset[int]:
+        """Enterprises in which the principal may do `verb` everywhere."""
+        return frozenset(g.enterprise_id for g in self.grants if verb in g.verbs and g.is_whole_enterprise)
+
+    def account_ids(self, verb: Verb = Verb.VIEW) -> frozenset[int]:
+        """Accounts of the partial grants (subtrees), beside the whole enterprises."""
+        ids: set[int] = set()
+        for grant in self.grants:
+            if verb in grant.verbs and grant.account_ids:
+                ids |= grant.account_ids
+        return frozenset(ids)
+
+    def line_ids(self, verb: Verb = Verb.VIEW) -> frozenset[int]:
+        """Single lines granted to the principal as their user."""
+        ids: set[int] = set()
+        for grant in self.grants:
+            if verb in grant.verbs:
+                ids |= grant.line_ids
+        return frozenset(ids)
+
+    def allows(self, verb: Verb, *, enterprise_id: int, account_id: int | None = None) -> bool:
+        """Whether `verb` may be done in the enterprise, or on the one account where `account_id` is given."""
+        return any(
+            verb in grant.verbs
+            and grant.enterprise_id == enterprise_id
+            and (grant.account_ids is None or (account_id is not None and account_id in grant.account_ids))
+            for grant in self.grants
+        )
+
+    def narrowed(self, verbs: Iterable[Verb]) -> Scope:
+        """The same places with no more than `verbs`: how an API token holds less than its maker."""
+        kept = frozenset(verbs)
+        grants = tuple(
+            Grant(g.enterprise_id, g.verbs & kept, g.account_ids, g.line_ids) for g in self.grants if g.verbs & kept
+        )
+        return Scope(grants, self.operator_ids if Verb.ADMINISTER in kept else frozenset())
+
+
+class ScopedQuerySet(models.QuerySet):
+    """A queryset that knows its tenancy columns; `None` for a column that the model does not have."""
+
+    enterprise_field: str = "enterprise_id"
+    account_field: str | None = "account_id"
+    line_field: str | None = None
+
+    def within(self, scope: Scope, verb: Verb = Verb.VIEW):
+        """Only the rows that `scope` lets its holder do `verb` on; foreign rows are as if they did not exist."""
+        reach = Q(**{f"{self.enterprise_field}__in": scope.whole_enterprise_ids(verb)})
+        if self.account_field and (account_ids := scope.account_ids(verb)):
+            reach |= Q(
+                **{
+                    f"{self.account_field}__in": account_ids,
+                    f"{self.enterprise_field}__in": scope.enterprise_ids(verb),
+                }
+            )
+        if self.line_field and (line_ids := scope.line_ids(verb)):
+            reach |= Q(
+                **{f"{self.line_field}__in": line_ids, f"{self.enterprise_field}__in": scope.enterprise_ids(verb)}
+            )
+        return self.filter(reach)
+
+
+def scoped(*, enterprise: str = "enterprise_id", account: str | None = "account_id", line: str | None = None):
+    """A manager whose querysets carry the tenancy columns of their model."""
+    queryset = type(
+        "ScopedQuerySet",
+        (ScopedQuerySet,),
+        {"enterprise_field": enterprise, "account_field": account, "line_field": line},
+    )
+    return models.Manager.from_queryset(queryset)()

@@ -1,0 +1,21 @@
+"""The Celery application: queues by enterprise for charging, one for everything else."""
+
+import os
+
+from celery import Celery
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+app = Celery("portal")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+
+
+@app.on_after_configure.connect
+def _declare_queues(sender: Celery, **_) -> None:
+    from django.conf import settings
+
+    sender.conf.task_queues = [Queue(name) for name in (*settings.CHARGING_QUEUES, settings.CELERY_TASK_DEFAULT_QUEUE)]
+
+
+app.autodiscover_tasks(["portal.charging", "portal.provisioning"])
