@@ -1,0 +1,1 @@
+"""What has to run before anything is installed: standard library only."""

@@ -1,0 +1,99 @@
+"""What every test run stands on: PostgreSQL and Valkey of its own, and the roles of the real product.
+
+The servers live in a temporary folder for one run and are isolated from a running `make run`. Tables are made
+by the owner role in a template database, once; each test process copies it and works as the application role,
+so tests meet the real privileges. DATABASE_URL and REDIS_URL, where the caller sets them, are used instead.
+Owns no domain objects: those are in `tests/cast.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from portal.runtime import embedded
+from portal.runtime.errors import RuntimeProblem
+from scripts.browser import BrowserMissing, find_browser
+from tests.databases import TestDatabase, own_redis_url
+
+_servers = pytest.StashKey[embedded.Servers]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the servers, then let pytest-django import the settings that name them."""
+    if not hasattr(config, "workerinput"):
+        _start_servers(config)
+    os.environ["PORTAL_TESTING"] = "1"
+    os.environ["REDIS_URL"] = own_redis_url(os.environ["REDIS_URL"], _worker_number())
+    os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
+
+
+def _start_servers(config: pytest.Config) -> None:
+    if {"DATABASE_URL", "REDIS_URL"} <= os.environ.keys():
+        return
+    data_dir = Path(tempfile.mkdtemp(prefix="portal-tests-"))
+    data_dir.chmod(0o711)
+    os.environ["DATA_DIR"] = str(data_dir)
+    os.environ.setdefault("SECRET_KEY", "only-for-tests")
+    try:
+        servers = embedded.start(data_dir, durable=False, end_with_parent=True)
+    except RuntimeProblem as problem:
+        shutil.rmtree(data_dir, ignore_errors=True)
+        pytest.exit(f"The servers for the tests did not start. {problem}", returncode=3)
+    config.stash[_servers] = servers
+    os.environ.update(servers.environment())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the servers of this run and delete their folder."""
+    servers = config.stash.get(_servers, None)
+    if servers is not None:
+        servers.stop(at_once=True)
+        for folder in reversed(embedded.folders(servers.data_dir)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _worker_number() -> int:
+    """0 in a run with one process, 1.. in the processes of pytest-xdist."""
+    name = os.environ.get("PYTEST_XDIST_WORKER", "")
+    return int(name.removeprefix("gw")) + 1 if name else 0
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_blocker: pytest.FixtureRequest) -> object:
+    """Replace pytest-django's set-up: this process's database, made by the owner, used by the application."""
+    from django.db import connection
+
+    database = TestDatabase(
+        owner_url=os.environ.get("DATABASE_OWNER_URL", os.environ["DATABASE_URL"]),
+        application_url=os.environ["DATABASE_URL"],
+        number=_worker_number(),
+    )
+    database.create()
+    with django_db_blocker.unblock():
+        connection.close_pool()
+        connection.settings_dict["NAME"] = database.name
+    yield
+    with django_db_blocker.unblock():
+        connection.close()
+        connection.close_pool()
+    database.drop()
+
+
+@pytest.fixture(scope="session")
+def browser_executable() -> str:
+    """Path of Chromium. Without one the test is skipped; in CI that is an error instead."""
+    try:
+        return find_browser()
+    except BrowserMissing as missing:
+        if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
+            pytest.fail(f"Browser tests cannot run: {missing}")
+        print(missing, file=sys.stderr)
+        pytest.skip(f"no browser: {missing}")
