@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import django
 import pytest
 
 from portal.runtime import embedded
@@ -26,12 +27,13 @@ _servers = pytest.StashKey[embedded.Servers]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the servers, then let pytest-django import the settings that name them."""
+    """Start the servers, then load the settings, which name them; pytest-django finds Django ready."""
     if not hasattr(config, "workerinput"):
         _start_servers(config)
     os.environ["PORTAL_TESTING"] = "1"
     os.environ["REDIS_URL"] = own_redis_url(os.environ["REDIS_URL"], _worker_number())
     os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
+    django.setup()
 
 
 def _start_servers(config: pytest.Config) -> None:

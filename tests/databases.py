@@ -1,7 +1,7 @@
 """Databases of the tests: one template made by migrations, one copy a test process.
 
-The owner role creates and migrates, the application role runs the tests. In these databases only, that role may
-also TRUNCATE, and triggers against truncation are off: that is how Django empties tables between tests.
+The owner role creates and migrates, the application role runs the tests. In these databases only, that role
+may also TRUNCATE, and triggers against truncation are off: that is how Django empties tables between tests.
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ class TestDatabase:
             )
         )
         truncate_triggers = connection.execute(
-            "SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE NOT tgisinternal AND tgtype & 32 <> 0"
+            "SELECT tgrelid::regclass::text, tgname FROM pg_trigger"
+            " WHERE NOT tgisinternal AND tgtype & 32 <> 0"
         ).fetchall()
         for table, trigger in truncate_triggers:
             connection.execute(
