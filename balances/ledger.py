@@ -1,0 +1,433 @@
+"""The ledger: the only writer of Bucket, Reservation and Entry.
+
+Owns: how a bucket's quantities move, in whole units, each move an immutable entry; the enterprise's charging lock.
+Never decides who pays or what is allowed; never counts usage.
+
+Every function that changes a balance holds the enterprise's `ChargingState` row, FOR UPDATE, until its transaction
+ends, and raises the charge sequence: a worker that remembers other numbers reloads. The functions of the first part
+work on a cursor inside the caller's transaction; the verbs of the second part open their own.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection, transaction
+
+from balances import audit
+from balances.errors import Refused
+from balances.models import Account, Bucket, Entry, Line, Reservation
+from balances.models.buckets import BucketKind, ReservationState
+from balances.models.ledger import EntryKind
+
+
+class NotEnough(Refused):
+    """A bucket holds fewer free units than asked for."""
+
+
+class KeyConflict(Refused):
+    """An idempotency key was used before for something else."""
+
+
+class NotBelow(Refused):
+    """The receiver of an allocation is not below the bucket's owner."""
+
+
+@dataclass(slots=True)
+class Change:
+    """One entry to be posted. `units` is signed: a correction of a kind carries the opposite sign."""
+
+    bucket_id: int
+    kind: int
+    units: int
+    at: datetime
+    key: str | None = None
+    transfer: uuid.UUID | None = None
+
+
+#: What one unit of an entry's kind does to (granted, received, remaining, reserved, used, given, expired).
+EFFECTS: dict[int, tuple[int, int, int, int, int, int, int]] = {
+    EntryKind.GRANT: (1, 0, 1, 0, 0, 0, 0),
+    EntryKind.CONSUME: (0, 0, -1, 0, 1, 0, 0),
+    EntryKind.TRANSFER_IN: (0, 1, 1, 0, 0, 0, 0),
+    EntryKind.TRANSFER_OUT: (0, 0, -1, 0, 0, 1, 0),
+    EntryKind.RESERVE: (0, 0, -1, 1, 0, 0, 0),
+    EntryKind.RELEASE: (0, 0, 1, -1, 0, 0, 0),
+    EntryKind.CONSUME_RESERVED: (0, 0, 0, -1, 1, 0, 0),
+    EntryKind.EXPIRE: (0, 0, -1, 0, 0, 0, 1),
+    EntryKind.ROLLOVER_OUT: (0, 0, -1, 0, 0, 1, 0),
+    EntryKind.ROLLOVER_IN: (0, 1, 1, 0, 0, 0, 0),
+}
+
+# --- inside the caller's transaction -----------------------------------------------------------------------------
+
+
+def lock(cursor, enterprise_id: int) -> tuple[int, int]:
+    """Take the enterprise's charging lock; returns (configuration version, charge sequence)."""
+    cursor.execute(
+        "SELECT configuration_version, charge_sequence FROM balances_chargingstate WHERE enterprise_id = %s FOR UPDATE",
+        [enterprise_id],
+    )
+    row = cursor.fetchone()
+    if row is None:
+        raise Refused(f"Enterprise {enterprise_id} has no charging state: it was not made through hierarchy.")
+    return row
+
+
+def advance(cursor, enterprise_id: int, *, charged_at: datetime | None = None) -> int:
+    """Raise the charge sequence under the lock; returns the new one. `charged_at`: when usage was charged with it."""
+    cursor.execute(
+        "UPDATE balances_chargingstate SET charge_sequence = charge_sequence + 1, "
+        "charged_at = COALESCE(%s, charged_at) WHERE enterprise_id = %s RETURNING charge_sequence",
+        [charged_at, enterprise_id],
+    )
+    return cursor.fetchone()[0]
+
+
+def _array(values: Iterable) -> str:
+    """A PostgreSQL array literal of integers: cheaper to pass than a list."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def post(
+    cursor,
+    *,
+    enterprise_id: int,
+    charge_sequence: int,
+    changes: list[Change],
+    actor: str,
+    recorded_at: datetime,
+) -> None:
+    """Post changes: one UPDATE for all touched buckets, one INSERT for all entries. Needs the charging lock.
+
+    The CHECK constraints of Bucket refuse what would make a balance negative; then nothing of the transaction stands.
+    """
+    if not changes:
+        return
+    totals: dict[int, list[int]] = defaultdict(lambda: [0] * 7)
+    for change in changes:
+        total, units = totals[change.bucket_id], change.units
+        for place, effect in enumerate(EFFECTS[change.kind]):
+            if effect:
+                total[place] += effect * units
+    ids = sorted(totals)
+    columns = [_array(totals[bucket_id][place] for bucket_id in ids) for place in range(7)]
+    cursor.execute(
+        """
+        UPDATE balances_bucket AS b SET
+            granted_units = b.granted_units + d.granted, received_units = b.received_units + d.received,
+            remaining_units = b.remaining_units + d.remaining, reserved_units = b.reserved_units + d.reserved,
+            used_units = b.used_units + d.used, given_units = b.given_units + d.given,
+            expired_units = b.expired_units + d.expired
+        FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
+                    %s::bigint[]) AS d (id, granted, received, remaining, reserved, used, given, expired)
+        WHERE b.id = d.id AND b.enterprise_id = %s RETURNING b.id, b.remaining_units
+        """,
+        [_array(ids), *columns, enterprise_id],
+    )
+    remaining = dict(cursor.fetchall())
+    if len(remaining) != len(ids):
+        raise Refused("A bucket to be changed does not belong to this enterprise.")
+    # Entries carry the balance after each: count back from the final one.
+    for bucket_id in ids:
+        remaining[bucket_id] -= totals[bucket_id][2]
+    rows: list[tuple] = []
+    for change in changes:
+        remaining[change.bucket_id] += EFFECTS[change.kind][2] * change.units
+        rows.append(
+            (
+                enterprise_id, change.bucket_id, int(change.kind), change.units, remaining[change.bucket_id],
+                charge_sequence, change.at, recorded_at, actor, change.key, change.transfer,
+            )
+        )  # fmt: skip
+    statement = "COPY balances_entry (enterprise_id, bucket_id, kind, units, remaining_after, charge_sequence, at, "
+    with cursor.copy(statement + "recorded_at, actor, key, transfer) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+@dataclass(frozen=True, slots=True)
+class NewBucket:
+    """What a bucket to be opened is like; `key` names the act that makes it, so that it is made once."""
+
+    key: str
+    kind: str
+    name: str
+    service: int
+    zone_ids: tuple[int, ...]
+    priority: int
+    cycle_start: datetime
+    valid_from: datetime
+    valid_until: datetime
+    account_id: int | None = None
+    line_id: int | None = None
+    allowance_id: int | None = None
+    source_id: int | None = None
+
+
+def open_bucket(cursor, *, enterprise_id: int, new: NewBucket) -> tuple[int, bool]:
+    """Open a bucket, empty; returns (its id, whether it is new). Needs the charging lock."""
+    cursor.execute("SELECT id FROM balances_bucket WHERE key = %s", [new.key])
+    if row := cursor.fetchone():
+        return row[0], False
+    cursor.execute(
+        """
+        INSERT INTO balances_bucket (enterprise_id, account_id, line_id, allowance_id, source_id, kind, name, service,
+            zone_ids, priority, cycle_start, valid_from, valid_until, granted_units, received_units, remaining_units,
+            reserved_units, used_units, given_units, expired_units, key, created_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0, 0, 0, 0, 0, 0, %s, now()) RETURNING id
+        """,
+        [
+            enterprise_id, new.account_id, new.line_id, new.allowance_id, new.source_id, new.kind, new.name, new.service,
+            list(new.zone_ids), new.priority, new.cycle_start, new.valid_from, new.valid_until, new.key,
+        ],
+    )  # fmt: skip
+    return cursor.fetchone()[0], True
+
+
+def mark_closed(cursor, *, bucket_ids: list[int], at: datetime) -> None:
+    """Say that buckets have been closed: their rest is gone or carried over. Needs the charging lock."""
+    cursor.execute("UPDATE balances_bucket SET closed_at = %s WHERE id = ANY(%s)", [at, bucket_ids])
+
+
+# --- verbs -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Units that moved from one bucket to another; both entries carry `id`."""
+
+    id: uuid.UUID
+    from_bucket_id: int
+    to_bucket_id: int
+    units: int
+
+
+def allocate(
+    *,
+    bucket_id: int,
+    account_id: int | None = None,
+    line_id: int | None = None,
+    units: int,
+    key: str | None = None,
+    actor: str,
+    at: datetime,
+) -> Transfer:
+    """Give units of a bucket to an account or line below its owner, as a dedicated bucket of the same validity.
+
+    Allocating again adds to the same bucket. `key` makes repeating harmless. One transaction under the charging lock.
+    Raises NotEnough, NotBelow, KeyConflict.
+    """
+    if units <= 0:
+        raise Refused("Allocate at least one unit; to take back, use take_back.", field="units")
+    if (account_id is None) == (line_id is None):
+        raise Refused("Name either an account or a line to allocate to.", field="account")
+    with transaction.atomic(), connection.cursor() as cursor:
+        source = Bucket.objects.filter(id=bucket_id).first()
+        if source is None:
+            raise Refused("There is no such bucket.", field="bucket")
+        lock(cursor, source.enterprise_id)
+        source.refresh_from_db()
+        if key and (first := _first_answer(key, bucket_id, units)):
+            return first
+        _refuse_unless_below(source, account_id, line_id)
+        _refuse_unless_open(source, at)
+        if source.remaining_units < units:
+            raise NotEnough(
+                f"“{source.name}” has {source.remaining_units} free units; {units} were asked for.", field="units"
+            )
+        owner = f"account:{account_id}" if account_id else f"line:{line_id}"
+        new = NewBucket(
+            key=f"allocation:{source.id}:{owner}",
+            kind=BucketKind.ALLOCATION,
+            name=source.name,
+            service=source.service,
+            zone_ids=tuple(source.zone_ids),
+            priority=source.priority,
+            cycle_start=source.cycle_start,
+            valid_from=source.valid_from,
+            valid_until=source.valid_until,
+            account_id=account_id,
+            line_id=line_id,
+            allowance_id=source.allowance_id,
+            source_id=source.id,
+        )
+        target_id, _ = open_bucket(cursor, enterprise_id=source.enterprise_id, new=new)
+        moved = _move(cursor, source.enterprise_id, source.id, target_id, units, key, actor, at)
+        audit.record(
+            enterprise_id=source.enterprise_id,
+            account_id=account_id,
+            actor=actor,
+            action="bucket.allocated",
+            subject=source.name,
+            detail={"from_bucket": source.id, "to_bucket": target_id, "units": units},
+            at=at,
+        )
+        return moved
+
+
+def take_back(*, bucket_id: int, units: int, key: str | None = None, actor: str, at: datetime) -> Transfer:
+    """Return unused units of an allocated bucket to the bucket they came from. Raises NotEnough, KeyConflict."""
+    if units <= 0:
+        raise Refused("Take back at least one unit.", field="units")
+    with transaction.atomic(), connection.cursor() as cursor:
+        bucket = Bucket.objects.filter(id=bucket_id, kind=BucketKind.ALLOCATION).first()
+        if bucket is None or bucket.source_id is None:
+            raise Refused("Only an allocated bucket can be taken back from.", field="bucket")
+        lock(cursor, bucket.enterprise_id)
+        bucket.refresh_from_db()
+        if key and (first := _first_answer(key, bucket_id, units)):
+            return first
+        _refuse_unless_open(bucket, at)
+        if bucket.remaining_units < units:
+            raise NotEnough(
+                f"“{bucket.name}” has {bucket.remaining_units} unused units; {units} were asked for.", field="units"
+            )
+        moved = _move(cursor, bucket.enterprise_id, bucket.id, bucket.source_id, units, key, actor, at)
+        audit.record(
+            enterprise_id=bucket.enterprise_id,
+            account_id=bucket.account_id,
+            actor=actor,
+            action="bucket.taken_back",
+            subject=bucket.name,
+            detail={"from_bucket": bucket.id, "to_bucket": bucket.source_id, "units": units},
+            at=at,
+        )
+        return moved
+
+
+def _move(
+    cursor, enterprise_id: int, from_id: int, to_id: int, units: int, key: str | None, actor: str, at: datetime
+) -> Transfer:
+    """Both sides of a transfer, in one posting."""
+    transfer = uuid.uuid4()
+    post(
+        cursor,
+        enterprise_id=enterprise_id,
+        charge_sequence=advance(cursor, enterprise_id),
+        changes=[
+            Change(from_id, EntryKind.TRANSFER_OUT, units, at, key, transfer),
+            Change(to_id, EntryKind.TRANSFER_IN, units, at, None, transfer),
+        ],
+        actor=actor,
+        recorded_at=at,
+    )
+    return Transfer(transfer, from_id, to_id, units)
+
+
+def _first_answer(key: str, bucket_id: int, units: int) -> Transfer | None:
+    """What an idempotency key led to before; the same key for something else is a conflict."""
+    entry = Entry.objects.filter(key=key).first()
+    if entry is None:
+        return None
+    if entry.bucket_id != bucket_id or entry.units != units or entry.kind != EntryKind.TRANSFER_OUT:
+        raise KeyConflict("This idempotency key was used before for something else.", field="key")
+    other = Entry.objects.get(transfer=entry.transfer, kind=EntryKind.TRANSFER_IN)
+    return Transfer(entry.transfer, entry.bucket_id, other.bucket_id, entry.units)
+
+
+def _refuse_unless_open(bucket: Bucket, at: datetime) -> None:
+    if bucket.closed_at is not None or bucket.valid_until <= at:
+        raise Refused(f"“{bucket.name}” ended on {bucket.valid_until:%Y-%m-%d %H:%M} UTC.", field="bucket")
+
+
+def _refuse_unless_below(source: Bucket, account_id: int | None, line_id: int | None) -> None:
+    """The receiver must be of the same enterprise and hang below the owner, by parent pointers."""
+    if line_id is not None:
+        current = Line.objects.filter(id=line_id, enterprise_id=source.enterprise_id).values_list("account_id").first()
+        current_id = current[0] if current else None
+        if source.line_id is not None:
+            current_id = None
+    else:
+        parent = Account.objects.filter(id=account_id, enterprise_id=source.enterprise_id).values_list("parent_id")
+        current_id = parent[0][0] if parent else None
+    while current_id is not None and current_id != source.account_id:
+        current_id = Account.objects.filter(id=current_id).values_list("parent_id", flat=True).get()
+    if current_id is None:
+        raise NotBelow(
+            "Units can only be allocated to an account or a line below the bucket's owner.",
+            field="line" if line_id else "account",
+        )
+
+
+def reserve(*, bucket_id: int, key: str, units: int, expires_at: datetime, actor: str, at: datetime) -> Reservation:
+    """Set units aside for a session; grants what is there if that is less. Repeating the key gives the first answer."""
+    if units <= 0:
+        raise Refused("Reserve at least one unit.", field="units")
+    with transaction.atomic(), connection.cursor() as cursor:
+        bucket = Bucket.objects.get(id=bucket_id)
+        lock(cursor, bucket.enterprise_id)
+        if first := Reservation.objects.filter(key=key).first():
+            if first.bucket_id != bucket_id or first.requested_units != units:
+                raise KeyConflict("This session key was used before for something else.", field="key")
+            return first
+        bucket.refresh_from_db()
+        _refuse_unless_open(bucket, at)
+        granted = min(units, bucket.remaining_units)
+        reservation = Reservation.objects.create(
+            enterprise_id=bucket.enterprise_id,
+            bucket=bucket,
+            key=key,
+            requested_units=units,
+            granted_units=granted,
+            created_at=at,
+            expires_at=expires_at,
+        )
+        if granted:
+            _post_now(cursor, bucket, [Change(bucket.id, EntryKind.RESERVE, granted, at)], actor, at)
+        return reservation
+
+
+def settle(*, key: str, used_units: int, actor: str, at: datetime) -> Reservation:
+    """End a reservation: what was used is consumed, the rest released. Repeating it does nothing.
+
+    Units that come back to a bucket that has closed meanwhile expire at once: they never outlive their cycle.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        reservation = Reservation.objects.select_related("bucket").get(key=key)
+        lock(cursor, reservation.enterprise_id)
+        reservation.refresh_from_db()
+        if reservation.state == ReservationState.CLOSED:
+            return reservation
+        if not 0 <= used_units <= reservation.granted_units:
+            raise NotEnough(
+                f"{reservation.granted_units} units are reserved; {used_units} cannot be used of them.", field="used_units"
+            )
+        bucket = Bucket.objects.get(id=reservation.bucket_id)
+        freed = reservation.granted_units - used_units
+        changes = []
+        if used_units:
+            changes.append(Change(bucket.id, EntryKind.CONSUME_RESERVED, used_units, at))
+        if freed:
+            changes.append(Change(bucket.id, EntryKind.RELEASE, freed, at))
+            if bucket.closed_at is not None:
+                changes.append(Change(bucket.id, EntryKind.EXPIRE, freed, at))
+        if changes:
+            _post_now(cursor, bucket, changes, actor, at)
+        reservation.used_units, reservation.state, reservation.closed_at = used_units, ReservationState.CLOSED, at
+        reservation.save(update_fields=["used_units", "state", "closed_at"])
+        return reservation
+
+
+def sweep_reservations(*, actor: str, at: datetime, most: int = 500) -> int:
+    """Release reservations whose session never ended; returns how many."""
+    overdue = Reservation.objects.filter(state=ReservationState.OPEN, expires_at__lte=at).order_by("expires_at")
+    keys = list(overdue.values_list("key", flat=True)[:most])
+    for key in keys:
+        settle(key=key, used_units=0, actor=actor, at=at)
+    return len(keys)
+
+
+def _post_now(cursor, bucket: Bucket, changes: list[Change], actor: str, at: datetime) -> None:
+    post(
+        cursor,
+        enterprise_id=bucket.enterprise_id,
+        charge_sequence=advance(cursor, bucket.enterprise_id),
+        changes=changes,
+        actor=actor,
+        recorded_at=at,
+    )
