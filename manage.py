@@ -10,10 +10,22 @@ import sys
 
 OWNER_COMMANDS = {"migrate", "makemigrations", "sqlmigrate", "flush"}
 
+RUNTIME_COMMANDS = {"run", "reset"}
+
+
+def runtime_command(command: str) -> int:
+    """`run` starts the servers that the settings name, so both come before Django; `reset` needs neither."""
+    from portal.runtime import reset, supervisor
+
+    return supervisor.run() if command == "run" else reset.reset()
+
 
 def main(argv: list[str]) -> None:
+    command = argv[1] if len(argv) > 1 else ""
+    if command in RUNTIME_COMMANDS:
+        sys.exit(runtime_command(command))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
-    if len(argv) > 1 and argv[1] in OWNER_COMMANDS:
+    if command in OWNER_COMMANDS:
         os.environ.setdefault("PORTAL_DATABASE_ROLE", "owner")
     try:
         from django.core.management import execute_from_command_line

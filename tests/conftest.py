@@ -9,20 +9,16 @@ Owns no domain objects: those are in `tests/cast.py`.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
-from pathlib import Path
+from contextlib import ExitStack
 
 import django
 import pytest
 
-from portal.runtime import embedded
+from portal.runtime import throwaway
 from portal.runtime.errors import RuntimeProblem
 from scripts.browser import BrowserMissing, find_browser
 from tests.databases import TestDatabase, own_redis_url
-
-_servers = pytest.StashKey[embedded.Servers]()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -39,27 +35,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def _start_servers(config: pytest.Config) -> None:
     if {"DATABASE_URL", "REDIS_URL"} <= os.environ.keys():
         return
-    data_dir = Path(tempfile.mkdtemp(prefix="portal-tests-"))
-    data_dir.chmod(0o711)
-    os.environ["DATA_DIR"] = str(data_dir)
-    os.environ.setdefault("SECRET_KEY", "only-for-tests")
+    own = ExitStack()
     try:
-        servers = embedded.start(data_dir, durable=False, end_with_parent=True)
+        servers = own.enter_context(throwaway.servers())
     except RuntimeProblem as problem:
-        shutil.rmtree(data_dir, ignore_errors=True)
         pytest.exit(f"The servers for the tests did not start. {problem}", returncode=3)
-    config.stash[_servers] = servers
-    os.environ.update(servers.environment())
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop the servers of this run and delete their folder."""
-    servers = config.stash.get(_servers, None)
-    if servers is not None:
-        servers.stop(at_once=True)
-        for folder in reversed(embedded.folders(servers.data_dir)):
-            shutil.rmtree(folder, ignore_errors=True)
+    config.add_cleanup(own.close)
+    os.environ.update(servers.environment(), DATA_DIR=str(servers.data_dir), SECRET_KEY="only-for-tests")
 
 
 def _worker_number() -> int:

@@ -105,9 +105,13 @@ def end_groups(
     while any(child.poll() is None for child in children) and time.monotonic() < deadline:
         time.sleep(nap_seconds)
     for child in children:
-        # Also where the leader has gone: what it started may still be there.
-        try:
-            os.killpg(child.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
-        child.wait()
+        kill_group(child)
+
+
+def kill_group(child: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to a child's process group; its leader may have ended, what that started may be there still."""
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+    child.wait()

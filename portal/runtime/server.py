@@ -57,6 +57,7 @@ class Server(ABC):
         self.folder = home.directory / self.name
         self.log = home.logs / f"{self.name}.log"
         self._child: subprocess.Popen[bytes] | None = None
+        self._main: psutil.Process | None = None
 
     @abstractmethod
     def create(self) -> None:
@@ -85,6 +86,12 @@ class Server(ABC):
             self._child.poll()  # reap it, if it ended
         return processes.working_in(self.folder, self.process_name)
 
+    def ended(self) -> bool:
+        """Whether the server that `start` started or found has gone; cheap enough to ask every second."""
+        if self._child is not None:
+            return self._child.poll() is not None
+        return self._main is None or not self._main.is_running()
+
     def runs(self) -> bool:
         """Whether the server is up and answers with our credentials."""
         if self._child is not None and self._child.poll() is not None:
@@ -96,12 +103,12 @@ class Server(ABC):
 
         Raises RuntimeProblem with the reason if it does not come up.
         """
-        if self.runs():
-            return False
         if self.processes():
             self._join_or_clear()
-            if self.runs():
-                return False
+        found = self.processes()
+        if found:
+            self._main = found[0]
+            return False
         for _ in range(ATTEMPTS):
             if not self.port or not port_is_free(self.port):
                 self.keep_port(free_port())
@@ -125,7 +132,7 @@ class Server(ABC):
             self._child = None
 
     def _join_or_clear(self) -> None:
-        """A process is there that does not answer: it may be starting, stopping, or an orphan of a crash."""
+        """A process is there: it works, or starts, or stops, or is an orphan of a crash that has to go."""
         deadline = time.monotonic() + 10
         while self.processes() and time.monotonic() < deadline:
             if self.runs():
