@@ -289,7 +289,7 @@ CHARGING_GROUP_RECORDS = env.int("CHARGING_GROUP_RECORDS", default=4000)
 USAGE_FUTURE_TOLERANCE = timedelta(minutes=5)
 USAGE_BATCH_MOST_RECORDS = 10_000
 USAGE_BATCH_MOST_BYTES = 32 * 1024 * 1024
-USAGE_PART_MOST_ATTEMPTS = 5
+USAGE_PART_MOST_ATTEMPTS = 20
 
 # --- logging -----------------------------------------------------------------------------------------------------
 

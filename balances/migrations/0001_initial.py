@@ -405,6 +405,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('position', models.IntegerField()),
                 ('source_record_id', models.CharField(max_length=80)),
+                ('content_hash', models.BigIntegerField()),
                 ('record', models.JSONField(help_text='The record as sent.')),
                 ('reason', models.CharField(choices=[('malformed', 'Malformed'), ('unknown_service', 'Unknown service'), ('unknown_line', 'Unknown line'), ('unassigned_line', 'Line not assigned at that time'), ('negative_units', 'Negative units'), ('absurd_units', 'Absurd units'), ('fractional_units', 'Fractional units'), ('ambiguous_time', 'Time without offset'), ('ends_before_start', 'Ends before it starts'), ('future', 'In the future'), ('before_contract', 'Before the contract'), ('after_contract', 'After the contract'), ('too_old', 'Too old'), ('no_rate', 'No rate'), ('conflict', 'Same id, other content'), ('internal', 'Could not be processed')], max_length=24)),
                 ('detail', models.CharField(help_text='What, where, and how to mend it.', max_length=300)),

@@ -216,6 +216,7 @@ class SuspendedUsage(models.Model):
     position = models.IntegerField()
     source = models.ForeignKey(UsageSource, on_delete=models.PROTECT, related_name="+")
     source_record_id = models.CharField(max_length=80)
+    content_hash = models.BigIntegerField()
     record = models.JSONField(help_text="The record as sent.")
     reason = models.CharField(max_length=24, choices=SuspenseReason)
     detail = models.CharField(max_length=300, help_text="What, where, and how to mend it.")

@@ -1,0 +1,467 @@
+"""Charging in memory: from a usage record to charge lines, draws, counters and crossings, in the order of arrival.
+
+Owns: the decision on each record of a group, and the rows that it becomes, kept as COPY text until written. Touches
+the database only to look things up (identities, lines, a cycle's balances). The hot loop of the product: a record
+that one bucket covers on one stretch costs some ten microseconds here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+from django.conf import settings
+
+from balances import units as arithmetic
+from balances.ledger import Change
+from balances.models.counters import Grain, OwnerKind
+from balances.models.ledger import EntryKind
+from balances.models.usage import SuspenseReason
+from portal.charging import suspense_texts
+from portal.charging.rating import split_by_time
+from portal.charging.records import Usage, canonical_time, public
+from portal.charging.state import BucketHead, Chain, EnterpriseState, Meter, Plan, RateTerms, Stretch
+
+CHARGED, DUPLICATE, SUSPENDED = "c", "d", "s"
+_json = msgspec.json.Encoder()
+
+
+@dataclass(slots=True)
+class Part:
+    """A claimed part: its row, and its records."""
+
+    id: int
+    source_id: int
+    usages: list[Usage]
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the records of a group or of several."""
+
+    charged: int = 0
+    duplicate: int = 0
+    suspended: int = 0
+    parts: int = 0
+
+    def add(self, other: Counts) -> None:
+        """Add another group's counts."""
+        self.charged += other.charged
+        self.duplicate += other.duplicate
+        self.suspended += other.suspended
+        self.parts += other.parts
+
+    @property
+    def records(self) -> int:
+        """All records that got an outcome."""
+        return self.charged + self.duplicate + self.suspended
+
+
+class Suspended(NamedTuple):
+    """A record on its way to suspense."""
+
+    part_id: int
+    position: int
+    source_id: int
+    source_record_id: str
+    record: dict
+    reason: str
+    detail: str
+    content_hash: int
+    takes_identity: bool  # the id was free, or its suspended holder is recycled by this very record
+
+
+class Crossed(NamedTuple):
+    """A threshold that was reached by a record."""
+
+    threshold_id: int
+    account_id: int | None
+    line_id: int | None
+    service: int
+    period_start: str
+    level_units: int
+    used_units: int
+    base_units: int | None
+    usage_id: int
+    crossed_at: str
+
+
+class _Cannot(Exception):
+    """The record cannot be charged now; goes to suspense."""
+
+    def __init__(self, reason: str, detail: str):
+        self.reason, self.detail = reason, detail
+
+
+def _escaped(text: str) -> str:
+    """Text for COPY; control characters were refused at the door."""
+    return text.replace("\\", "\\\\") if "\\" in text else text
+
+
+class Charger:
+    """Charges one group of parts; `writing.write` then makes its results rows."""
+
+    def __init__(self, cursor, enterprise_id: int | None, state: EnterpriseState | None, at: datetime):
+        self.cursor, self.enterprise_id, self.state, self.at = cursor, enterprise_id, state, at
+        self.charged_at = canonical_time(at)
+        self.latest = canonical_time(at + settings.USAGE_FUTURE_TOLERANCE)
+        self.counts = Counts()
+        self.outcomes: list[tuple[int, str]] = []
+        # Rows as COPY text, by month of use where the table is partitioned. The charge sequence is appended when written.
+        self.usage_rows: dict[str, list[str]] = defaultdict(list)
+        self.charge_rows: dict[str, list[str]] = defaultdict(list)
+        self.identity_rows: list[str] = []
+        self.taken_over: list[tuple[int, str, int, int]] = []
+        self.suspended: list[Suspended] = []
+        self.crossed: list[Crossed] = []
+        self.drawn_heads: dict[int, BucketHead] = {}
+        self.recovered: dict[tuple[int, int], int] = defaultdict(int)
+        #: (chain, service, zone, cycle start, day start) -> [used, overage, amount, records]
+        self.by_chain: dict[tuple[Chain, int, int, str, str], list[int]] = {}
+        #: (line, cycle start, service, zone) -> the same
+        self.by_line: dict[tuple[int, str, int, int], list[int]] = {}
+        self._known_by_source: dict[int, dict[str, tuple[int, int]]] = {}
+        self._stretch: Stretch | None = None
+
+    # --- a part ----------------------------------------------------------------------------------------------------
+
+    def charge_part(self, part: Part, *, poisoned: frozenset[int], skipped: frozenset[int]) -> None:
+        """Charge the records of a part; every one of them gets an outcome."""
+        usages = part.usages
+        known = self._identities(part)
+        recycled = self._recycled(part) if any(entry[1] < 0 for entry in known.values()) else frozenset()
+        state = self.state
+        if state is not None:
+            state.load_lines(self.cursor, {(usage.number_kind, usage.number) for usage in usages})
+        outcomes: list[str] = []
+        for position, usage in enumerate(usages):
+            if position in skipped:
+                outcomes.append(SUSPENDED)
+                continue
+            identity = known.get(usage.source_record_id)
+            if identity is not None and not (identity[1] < 0 and -identity[1] in recycled):
+                outcomes.append(self._repeated(part, position, usage, identity))
+                continue
+            try:
+                if position in poisoned:
+                    raise _Cannot(SuspenseReason.INTERNAL, suspense_texts.internal())
+                usage_id = self._charge(part, position, usage)
+            except _Cannot as cannot:
+                self._suspend(part, position, usage, cannot.reason, cannot.detail, takes_identity=True)
+                known[usage.source_record_id] = (usage.content_hash, 0)
+                outcomes.append(SUSPENDED)
+                continue
+            if identity is None:
+                self.identity_rows.append(
+                    f"{self.enterprise_id}\t{part.source_id}\t{_escaped(usage.source_record_id)}"
+                    f"\t{usage.content_hash}\t{usage_id}\n"
+                )
+            else:
+                self.taken_over.append((part.source_id, usage.source_record_id, usage.content_hash, usage_id))
+            known[usage.source_record_id] = (usage.content_hash, usage_id)
+            outcomes.append(CHARGED)
+        text = "".join(outcomes)
+        self.outcomes.append((part.id, text))
+        counts = self.counts
+        counts.parts += 1
+        counts.charged += text.count(CHARGED)
+        counts.duplicate += text.count(DUPLICATE)
+        counts.suspended += text.count(SUSPENDED)
+
+    def _identities(self, part: Part) -> dict[str, tuple[int, int]]:
+        """Identities of the part's records that are taken: source record id -> (content hash, usage id)."""
+        known = self._known_by_source.setdefault(part.source_id, {})
+        asked = [usage.source_record_id for usage in part.usages if usage.source_record_id not in known]
+        if self.enterprise_id is not None:
+            self.cursor.execute(
+                "SELECT source_record_id, content_hash, usage_id FROM balances_usageidentity "
+                "WHERE enterprise_id = %s AND source_id = %s AND source_record_id = ANY(%s)",
+                [self.enterprise_id, part.source_id, asked],
+            )
+        else:
+            # Nobody's records have no identity row (it is an enterprise's); their suspense rows tell them apart.
+            self.cursor.execute(
+                "SELECT source_record_id, content_hash, -id FROM balances_suspendedusage "
+                "WHERE enterprise_id IS NULL AND source_id = %s AND source_record_id = ANY(%s) ORDER BY id",
+                [part.source_id, asked],
+            )
+        for source_record_id, content_hash, usage_id in self.cursor.fetchall():
+            known[source_record_id] = (content_hash, usage_id)
+        return known
+
+    def _recycled(self, part: Part) -> frozenset[int]:
+        """Suspense ids that this part recycles: their identities pass to its records."""
+        self.cursor.execute("SELECT id FROM balances_suspendedusage WHERE recycled_as_id = %s", [part.id])
+        return frozenset(row[0] for row in self.cursor.fetchall())
+
+    def _repeated(self, part: Part, position: int, usage: Usage, identity: tuple[int, int]) -> str:
+        """The same content again has no effect; the same id with other content is a conflict for a person to see."""
+        if identity[0] == usage.content_hash:
+            return DUPLICATE
+        detail = suspense_texts.conflict(identity[1])
+        self._suspend(part, position, usage, SuspenseReason.CONFLICT, detail, takes_identity=False)
+        return SUSPENDED
+
+    def _suspend(self, part: Part, position: int, usage: Usage, reason: str, detail: str, *, takes_identity: bool) -> None:
+        takes_identity = takes_identity and self.enterprise_id is not None
+        self.suspended.append(
+            Suspended(
+                part.id, position, part.source_id, usage.source_record_id, public(usage), str(reason), detail,
+                usage.content_hash, takes_identity,
+            )
+        )  # fmt: skip
+
+    # --- a record --------------------------------------------------------------------------------------------------
+
+    def _charge(self, part: Part, position: int, usage: Usage) -> int:
+        """Charge one record; returns its usage id. Raises `_Cannot` before anything of it has had an effect."""
+        if usage.fault:
+            raise _Cannot(usage.fault, usage.raw["detail"] if usage.raw else "")
+        used_at = usage.used_at
+        line_id, account_id = self._locate(usage)
+        stretch = self._stretch
+        if stretch is None or not stretch.starts <= used_at < stretch.ends:
+            stretch = self._stretch = self._find_stretch(used_at)
+        service = usage.service
+        zone_id = self.state.zone_of(usage.visited_network)
+        rate = stretch.rates.get((service, zone_id))
+        if rate is None:
+            raise _Cannot(SuspenseReason.NO_RATE, suspense_texts.no_rate(service, usage.visited_network))
+        charged_units = arithmetic.round_up(usage.units, rate.increment_units, rate.minimum_units)
+        chain = self.state.chain_of(self.cursor, account_id, used_at)
+        ended_at = usage.ended_at
+        usage_id = self._next_usage_id()
+        rounded = f" rounded:{rate.increment_units}" if charged_units != usage.units else ""
+        if ended_at and ended_at > stretch.ends and len(stretches := self.state.stretches_between(used_at, ended_at)) > 1:
+            shares = split_by_time(charged_units, used_at, ended_at, stretches)
+            if any((service, zone_id) not in part_stretch.rates for part_stretch, _, _ in shares):
+                raise _Cannot(SuspenseReason.NO_RATE, suspense_texts.no_rate(service, usage.visited_network))
+            for number, (part_stretch, starts, share) in enumerate(shares):
+                part_rate = part_stretch.rates[service, zone_id]
+                self._charge_stretch(
+                    usage_id, number, used_at, starts, part_stretch, part_rate, chain, line_id, service, zone_id, share,
+                    rounded + " split", 1 if number == 0 else 0,
+                )  # fmt: skip
+        else:
+            self._charge_stretch(
+                usage_id, 0, used_at, used_at, stretch, rate, chain, line_id, service, zone_id, charged_units, rounded, 1
+            )
+        ended = ended_at or "\\N"
+        attributes = _escaped(_json.encode(usage.attributes).decode()) if usage.attributes else "\\N"
+        self.usage_rows[used_at[:7]].append(
+            f"{usage_id}\t{self.enterprise_id}\t{line_id}\t{account_id}\t{part.id}\t{position}\t{part.source_id}\t"
+            f"{_escaped(usage.source_record_id)}\t{service}\t{zone_id}\t{usage.units}\t{charged_units}\t{used_at}\t{ended}\t"
+            f"{usage.visited_network}\t{_escaped(usage.other_party)}\t{usage.imei}\t{attributes}\t{self.charged_at}\t"
+        )
+        return usage_id
+
+    def _locate(self, usage: Usage) -> tuple[int, int]:
+        """Line and account of the record, by whose number it was when it was used."""
+        if self.state is None:
+            raise _Cannot(SuspenseReason.UNKNOWN_LINE, suspense_texts.unknown_line(usage.number_kind, usage.number))
+        used_at = usage.used_at
+        if used_at > self.latest:
+            raise _Cannot(SuspenseReason.FUTURE, suspense_texts.future(used_at, self.charged_at))
+        residences = self.state.lines.get((usage.number_kind, usage.number))
+        if residences is None:
+            raise _Cannot(SuspenseReason.UNKNOWN_LINE, suspense_texts.unknown_line(usage.number_kind, usage.number))
+        for starts, ends, line_id, account_id in residences:
+            if starts <= used_at < ends:
+                return line_id, account_id
+        raise _Cannot(SuspenseReason.UNASSIGNED_LINE, suspense_texts.unassigned_line(usage.number, used_at, residences))
+
+    def _find_stretch(self, used_at: str) -> Stretch:
+        """The stretch of the contract that holds the time of use, its balances loaded."""
+        stretch = self.state.stretch_of(used_at)
+        if stretch is None:
+            first = self.state.first_start()
+            if used_at < first:
+                raise _Cannot(SuspenseReason.BEFORE_CONTRACT, suspense_texts.before_contract(used_at, first))
+            raise _Cannot(SuspenseReason.AFTER_CONTRACT, suspense_texts.after_contract(used_at))
+        if used_at < canonical_time(self.at - stretch.oldest_chargeable):
+            days = stretch.oldest_chargeable.days
+            raise _Cannot(SuspenseReason.TOO_OLD, suspense_texts.too_old(used_at, days))
+        self.state.load_cycle(self.cursor, stretch.cycle)
+        return stretch
+
+    def _charge_stretch(
+        self, usage_id: int, number: int, used_at: str, starts: str, stretch: Stretch, rate: RateTerms, chain: Chain,
+        line_id: int, service: int, zone_id: int, charged_units: int, reasons: str, records: int,
+    ) -> None:  # fmt: skip
+        """Draw, price, count and mark one stretch of a record, and emit its charge line."""
+        cycle = stretch.cycle
+        if not cycle.loaded:
+            self.state.load_cycle(self.cursor, cycle)
+        plan = cycle.plans.get((chain.path_id, service, zone_id)) or self.state.plan_of(cycle, chain, service, zone_id)
+        left = charged_units
+        draws: list[tuple[int, int]] = []
+        own = cycle.heads_by_owner.get((OwnerKind.LINE, line_id))
+        if own:
+            for head in own:
+                if left and head.service == service and head.covers(zone_id):
+                    left -= self._draw(head, left, draws)
+        for head in plan.heads:
+            if not left:
+                break
+            if head.remaining >= left and not head.closed:
+                head.remaining -= left
+                head.drawn += left
+                self.drawn_heads[head.id] = head
+                draws.append((head.id, left))
+                left = 0
+            else:
+                left -= self._draw(head, left, draws)
+        amount = arithmetic.price_micros(left, rate.price_micros, rate.block_units) if left else 0
+        self._count(chain, line_id, service, zone_id, cycle.starts, stretch.day_of(starts), charged_units, left, amount, records)
+        self._mark(plan, cycle, line_id, service, charged_units, usage_id, starts)
+        if not left:
+            code = "allowance" if charged_units else "nothing"
+        elif draws:
+            code = "partly"
+        else:
+            code = "overage" if plan.heads or own else "uncovered"
+        if left and len(chain.drawing_ids) < len(chain.account_ids):
+            reasons += f" stopped:{chain.drawing_ids[-1]}"
+        if cycle.ends <= self.charged_at:
+            reasons += " late"
+        ids = ",".join([str(bucket_id) for bucket_id, _ in draws])
+        drawn = ",".join([str(taken) for _, taken in draws])
+        self.charge_rows[used_at[:7]].append(
+            f"{self.enterprise_id}\t{usage_id}\t{number}\t{used_at}\t{starts}\t{cycle.starts}\t1\t{chain.path_id}\t"
+            f"{stretch.version_id}\t{rate.id}\t{charged_units}\t{left}\t{amount}\t{{{ids}}}\t{{{drawn}}}\t{code}{reasons}\t"
+        )
+
+    def _draw(self, head: BucketHead, wanted: int, draws: list[tuple[int, int]]) -> int:
+        """Take up to `wanted` units of a bucket; of a closed one by undoing its expiry and carrying over."""
+        if head.closed and head.remaining < wanted:
+            self._recover(head, wanted - head.remaining)
+        taken = min(head.remaining, wanted)
+        if taken:
+            head.remaining -= taken
+            head.drawn += taken
+            self.drawn_heads[head.id] = head
+            draws.append((head.id, taken))
+        return taken
+
+    def _recover(self, head: BucketHead, wanted: int) -> None:
+        """Bring units of a closed bucket back for late usage: first what expired, then what was carried over and is
+        still there, on through the cycles up to the open one (SCENARIOS 21)."""
+        from_expired = min(wanted, head.expired)
+        if from_expired:
+            head.expired -= from_expired
+            head.remaining += from_expired
+            self.recovered[head.id, EntryKind.EXPIRE] -= from_expired
+        successor, missing = head.successor, wanted - from_expired
+        if missing and successor is not None:
+            if successor.closed and successor.remaining < missing:
+                self._recover(successor, missing - successor.remaining)
+            from_successor = min(missing, successor.remaining)
+            if from_successor:
+                successor.remaining -= from_successor
+                head.remaining += from_successor
+                self.recovered[successor.id, EntryKind.ROLLOVER_IN] -= from_successor
+                self.recovered[head.id, EntryKind.ROLLOVER_OUT] -= from_successor
+
+    def _count(
+        self, chain: Chain, line_id: int, service: int, zone_id: int, cycle_start: str, day_start: str,
+        used: int, overage: int, amount: int, records: int,
+    ) -> None:  # fmt: skip
+        """Add to the counters: once for the whole chain, spread over its accounts when written; once for the line."""
+        key = (chain, service, zone_id, cycle_start, day_start)
+        total = self.by_chain.get(key)
+        if total is None:
+            self.by_chain[key] = [used, overage, amount, records]
+        else:
+            total[0] += used
+            total[1] += overage
+            total[2] += amount
+            total[3] += records
+        line_key = (line_id, cycle_start, service, zone_id)
+        total = self.by_line.get(line_key)
+        if total is None:
+            self.by_line[line_key] = [used, overage, amount, records]
+        else:
+            total[0] += used
+            total[1] += overage
+            total[2] += amount
+            total[3] += records
+
+    def _mark(self, plan: Plan, cycle, line_id: int, service: int, used: int, usage_id: int, starts: str) -> None:
+        """Advance the meters along the chain and of the line; note each mark reached, with the record that reached it."""
+        for meter in plan.meters:
+            meter.used += used
+            if meter.next_level is not None and meter.used >= meter.next_level:
+                self._cross(meter, cycle.starts, service, usage_id, starts)
+        meter = cycle.meters.get((OwnerKind.LINE, line_id, service))
+        if meter is not None:
+            meter.used += used
+            if meter.next_level is not None and meter.used >= meter.next_level:
+                self._cross(meter, cycle.starts, service, usage_id, starts)
+
+    def _cross(self, meter: Meter, period_start: str, service: int, usage_id: int, crossed_at: str) -> None:
+        while meter.next_level is not None and meter.used >= meter.next_level:
+            level, threshold_id, base = meter.levels.pop()
+            meter.next_level = meter.levels[-1][0] if meter.levels else None
+            self.crossed.append(
+                Crossed(
+                    threshold_id, meter.account_id, meter.line_id, service, period_start, level, meter.used, base, usage_id,
+                    crossed_at,
+                )  # fmt: skip
+            )
+
+    def _next_usage_id(self) -> int:
+        """Ids of usage records in blocks of the sequence's increment: one round trip for ten thousand."""
+        usage_id = next(_usage_ids, None)
+        if usage_id is None:
+            usage_id = _fetch_usage_ids(self.cursor)
+        return usage_id
+
+    # --- results ---------------------------------------------------------------------------------------------------
+
+    def touched_accounts(self) -> set[int]:
+        """Accounts whose figures this group changed."""
+        return {account_id for chain, *_ in self.by_chain for account_id in chain.account_ids}
+
+    def changes(self) -> list[Change]:
+        """What the group did to buckets: one consumption entry a bucket, and the corrections of late usage."""
+        changes = [
+            Change(bucket_id, kind, units, self.at) for (bucket_id, kind), units in sorted(self.recovered.items()) if units
+        ]
+        # A bucket gives back what was carried over only after the carrying has been undone on its own side.
+        changes.sort(key=lambda change: change.kind)
+        for head in sorted(self.drawn_heads.values(), key=lambda head: head.id):
+            changes.append(Change(head.id, EntryKind.CONSUME, head.drawn, self.at))
+            head.drawn = 0
+        return changes
+
+    def counter_rows(self) -> dict[tuple, list[int]]:
+        """Counter increments by (owner kind, owner, grain, period start, service, zone)."""
+        rows: dict[tuple, list[int]] = {}
+        for (chain, service, zone_id, cycle_start, day_start), added in self.by_chain.items():
+            for account_id in chain.account_ids:
+                for grain, period_start in ((Grain.CYCLE, cycle_start), (Grain.DAY, day_start)):
+                    key = (int(OwnerKind.ACCOUNT), account_id, int(grain), period_start, service, zone_id)
+                    total = rows.get(key)
+                    if total is None:
+                        rows[key] = added.copy()
+                    else:
+                        for place in range(4):
+                            total[place] += added[place]
+        for (line_id, cycle_start, service, zone_id), added in self.by_line.items():
+            rows[int(OwnerKind.LINE), line_id, int(Grain.CYCLE), cycle_start, service, zone_id] = added
+        return rows
+
+
+_usage_ids = iter(())
+
+
+def _fetch_usage_ids(cursor) -> int:
+    """Take the next block of usage ids; returns its first."""
+    global _usage_ids
+    cursor.execute("SELECT nextval('balances_usage_id_seq')")
+    first = cursor.fetchone()[0]
+    _usage_ids = iter(range(first + 1, first + 10_000))
+    return first

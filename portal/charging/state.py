@@ -1,0 +1,481 @@
+"""An enterprise as charging holds it in memory: lines, chains, stretches of the contract, bucket heads, meters.
+
+Owns: loading and caching of what deciding on a usage record needs, keyed by the configuration version and the charge
+sequence of the locked `ChargingState` row; a mismatch reloads what it concerns. Never writes, except for the paths
+that charge lines refer to. Everything here lives under the enterprise's charging lock; nothing here is shared.
+
+Instants are canonical UTC texts (`portal.charging.records`): they compare as text.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict, defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from balances import cycles
+from balances.models import Contract, ContractVersion, Rate, Threshold, Zone
+from balances.models.contracts import VersionState
+from balances.models.counters import Grain, OwnerKind, Payer
+from balances.periods import Period, cycle_of, day_of, next_cycle
+from portal.charging.records import canonical_time, parse_canonical
+
+BEGINNING, END = "", "~"  # before and after every canonical time
+
+#: Lines an enterprise's memory holds at most; 50,000 lines take some 20 MB.
+MOST_LINES = 120_000
+#: Enterprises a worker remembers at most.
+MOST_ENTERPRISES = 32
+
+
+class BucketHead:
+    """A bucket's free units in memory, and what has been drawn since they were loaded."""
+
+    __slots__ = ("closed", "drawn", "expired", "id", "remaining", "service", "successor", "zone_ids")
+
+    def __init__(self, row):
+        self.id, self.service, zone_ids, self.remaining, self.expired, closed_at = row
+        self.drawn = 0  # consumed since the last posting
+        self.zone_ids = frozenset(zone_ids)
+        self.closed = closed_at is not None
+        self.successor: BucketHead | None = None
+
+    def covers(self, zone_id: int) -> bool:
+        """Whether units may be used in a zone."""
+        return not self.zone_ids or zone_id in self.zone_ids
+
+    def available(self) -> int:
+        """Units that usage of this bucket's cycle can still have: of a closed one also what expired or was carried on."""
+        if not self.closed:
+            return self.remaining
+        return self.remaining + self.expired + (self.successor.available() if self.successor else 0)
+
+
+class Meter:
+    """An owner's usage of a service in a cycle, against the marks that it has not reached yet."""
+
+    __slots__ = ("account_id", "levels", "line_id", "next_level", "used")
+
+    def __init__(self, account_id: int | None, line_id: int | None, used: int):
+        self.account_id, self.line_id, self.used = account_id, line_id, used
+        #: (level in units, threshold id, base in units or None), highest first, so that the next is popped from the end.
+        self.levels: list[tuple[int, int, int | None]] = []
+        self.next_level: int | None = None
+
+    def arm(self, levels: list[tuple[int, int, int | None]]) -> None:
+        """Set the marks that have not been reached in this cycle."""
+        self.levels = sorted(levels, reverse=True)
+        self.next_level = self.levels[-1][0] if self.levels else None
+
+
+class Cycle:
+    """One billing cycle of the contract: its bucket heads, meters and the plans made of them."""
+
+    __slots__ = ("ends", "heads_by_owner", "loaded", "meters", "plans", "starts", "starts_at")
+
+    def __init__(self, starts_at: datetime, ends_at: datetime):
+        self.starts_at = starts_at
+        self.starts, self.ends = canonical_time(starts_at), canonical_time(ends_at)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop everything that depends on balances; it is loaded again when next needed."""
+        self.loaded = False
+        self.heads_by_owner: dict[tuple[int, int], list[BucketHead]] = {}
+        self.meters: dict[tuple[int, int, int], Meter] = {}
+        self.plans: dict[tuple[int, int, int], Plan] = {}
+
+
+class Plan:
+    """For a chain of accounts, a service and a zone: which buckets are drawn in which order, which meters run along."""
+
+    __slots__ = ("heads", "meters")
+
+    def __init__(self, heads: list[BucketHead], meters: list[Meter]):
+        self.heads, self.meters = heads, meters
+
+
+@dataclass(frozen=True, slots=True)
+class RateTerms:
+    """A contract's rounding and overage price for a service and zone."""
+
+    id: int
+    increment_units: int
+    minimum_units: int
+    price_micros: int
+    block_units: int
+
+
+@dataclass(slots=True)
+class Stretch:
+    """A time in which cycle and contract version stay the same; sessions are split where one ends."""
+
+    starts: str
+    ends: str
+    cycle: Cycle
+    version_id: int
+    rates: dict[tuple[int, int], RateTerms]
+    zone: ZoneInfo
+    oldest_chargeable: timedelta
+    _days: list[str] = field(default_factory=list)
+
+    def day_of(self, used_at: str) -> str:
+        """Start of the civil day, in the contract's time zone, that holds an instant of this stretch."""
+        days = self._days
+        if not days:
+            day = day_of(parse_canonical(self.starts), self.zone)
+            while canonical_time(day.starts_at) < self.ends:
+                days.append(canonical_time(day.starts_at))
+                day = day_of(day.ends_at, self.zone)
+        return days[bisect_right(days, used_at) - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Accounts from the line's own up to the root, as they hung at the time of use."""
+
+    path_id: int
+    account_ids: tuple[int, ...]
+    drawing_ids: tuple[int, ...]  # those whose buckets may be drawn: up to the first that may not draw above itself
+
+
+#: (from, until, line id, account id): where a number was at home, and when.
+Residence = tuple[str, str, int, int]
+
+
+class EnterpriseState:
+    """All of one enterprise that charging needs; see the module's paragraph."""
+
+    def __init__(self, enterprise_id: int):
+        self.enterprise_id = enterprise_id
+        self.configuration_version = -1
+        self.charge_sequence = -1
+        self.lines: dict[tuple[int, int], tuple[Residence, ...]] = {}
+
+    # --- keeping in step -------------------------------------------------------------------------------------------
+
+    def refresh(self, cursor, configuration_version: int, charge_sequence: int, at: datetime) -> None:
+        """Bring the memory in step with the locked row; opens cycles that are due."""
+        if configuration_version != self.configuration_version:
+            self._load_configuration(cursor)
+            self.configuration_version = configuration_version
+            self.charge_sequence = -1
+        if charge_sequence != self.charge_sequence:
+            for cycle in self.cycles.values():
+                cycle.forget()
+            self.charge_sequence = charge_sequence
+        if self.opened_until < at:
+            cycles.open_cycles_locked(cursor, enterprise_id=self.enterprise_id, until=at, actor="charging")
+            self.opened_until = min((terms.cycle_at(at).ends_at for terms in self.terms), default=at)
+            for cycle in self.cycles.values():
+                cycle.forget()
+
+    def _load_configuration(self, cursor) -> None:
+        self.lines.clear()
+        self._load_zones(cursor)
+        self._load_tree(cursor)
+        self._load_thresholds()
+        self.terms = [_Terms(contract) for contract in Contract.objects.filter(enterprise_id=self.enterprise_id)]
+        self.cycles: dict[tuple[int, str], Cycle] = {}
+        self._stretches: list[Stretch] = []
+        self._stretches_until = ""
+        self.opened_until = datetime.min.replace(tzinfo=ZoneInfo("UTC"))
+
+    # --- zones -----------------------------------------------------------------------------------------------------
+
+    def _load_zones(self, cursor) -> None:
+        zones = Zone.objects.filter(operator__enterprises=self.enterprise_id)
+        self.zone_by_network: dict[str, int] = {}
+        self._zone_prefixes: dict[str, int] = {}
+        self._default_zone_id = 0
+        for zone in zones:
+            for prefix in zone.networks:
+                self._zone_prefixes[prefix] = zone.id
+            if zone.is_default:
+                self._default_zone_id = zone.id
+            if zone.is_home:
+                self.zone_by_network[""] = zone.id
+
+    def zone_of(self, network: str) -> int:
+        """The zone of a visited network: longest prefix, else the default one; 0 where the operator has none."""
+        zone_id = self.zone_by_network.get(network)
+        if zone_id is None:
+            prefixes = (network[:length] for length in range(len(network), 0, -1))
+            zone_id = next((self._zone_prefixes[p] for p in prefixes if p in self._zone_prefixes), self._default_zone_id)
+            self.zone_by_network[network] = zone_id
+        return zone_id
+
+    # --- lines -----------------------------------------------------------------------------------------------------
+
+    def load_lines(self, cursor, numbers: set[tuple[int, int]]) -> None:
+        """Make the residences of (kind, number) pairs known, those that are not yet, in one query."""
+        missing = numbers - self.lines.keys()
+        if not missing:
+            return
+        if len(self.lines) + len(missing) > MOST_LINES:
+            self.lines.clear()
+            missing = numbers
+        cursor.execute(
+            """
+            SELECT n.kind, n.number, lower(n.during * a.during), upper(n.during * a.during), n.line_id, a.account_id
+            FROM balances_numberassignment n JOIN balances_lineassignment a ON a.line_id = n.line_id
+                AND a.during && n.during
+            WHERE n.enterprise_id = %s AND n.number = ANY(%s::bigint[])
+            ORDER BY 3 DESC NULLS LAST
+            """,
+            [self.enterprise_id, "{" + ",".join(str(number) for _, number in missing) + "}"],
+        )
+        found: dict[tuple[int, int], list[Residence]] = defaultdict(list)
+        for kind, number, starts_at, ends_at, line_id, account_id in cursor.fetchall():
+            starts = canonical_time(starts_at) if starts_at else BEGINNING
+            ends = canonical_time(ends_at) if ends_at else END
+            found[kind, number].append((starts, ends, line_id, account_id))
+        for key, residences in found.items():
+            self.lines[key] = tuple(residences)
+
+    # --- the tree --------------------------------------------------------------------------------------------------
+
+    def _load_tree(self, cursor) -> None:
+        cursor.execute("SELECT id, draw_above FROM balances_account WHERE enterprise_id = %s", [self.enterprise_id])
+        self._draws_above = {account_id: draw_above != "never" for account_id, draw_above in cursor.fetchall()}
+        cursor.execute(
+            "SELECT account_id, parent_id, lower(during) FROM balances_accountplacement WHERE enterprise_id = %s "
+            "ORDER BY account_id, lower(during) NULLS FIRST",
+            [self.enterprise_id],
+        )
+        self._placements: dict[int, list[tuple[str, int | None]]] = defaultdict(list)
+        for account_id, parent_id, starts_at in cursor.fetchall():
+            starts = canonical_time(starts_at) if starts_at else BEGINNING
+            self._placements[account_id].append((starts, parent_id))
+        # The tree is one and the same between two moves; chains are remembered by the interval they were asked for.
+        self._moves = sorted({starts for places in self._placements.values() for starts, _ in places[1:]})
+        self._chains: dict[tuple[int, int], Chain] = {}
+        cursor.execute("SELECT id, account_ids FROM balances_accountpath WHERE enterprise_id = %s", [self.enterprise_id])
+        self._path_ids = {tuple(account_ids): path_id for path_id, account_ids in cursor.fetchall()}
+
+    def chain_of(self, cursor, account_id: int, used_at: str) -> Chain:
+        """The chain above an account as it hung when used; usage before its first placement takes that one."""
+        era = bisect_right(self._moves, used_at) if self._moves else 0
+        chain = self._chains.get((account_id, era))
+        if chain is None:
+            chain = self._chains[account_id, era] = self._make_chain(cursor, account_id, used_at)
+        return chain
+
+    def _make_chain(self, cursor, account_id: int, used_at: str) -> Chain:
+        account_ids: list[int] = []
+        current: int | None = account_id
+        while current is not None and current not in account_ids:
+            account_ids.append(current)
+            places = self._placements[current]
+            index = max(bisect_right(places, used_at, key=lambda place: place[0]) - 1, 0)
+            current = places[index][1]
+        drawing_ids = []
+        for member in account_ids:
+            drawing_ids.append(member)
+            if not self._draws_above[member]:
+                break
+        path = tuple(account_ids)
+        path_id = self._path_ids.get(path)
+        if path_id is None:
+            cursor.execute(
+                "INSERT INTO balances_accountpath (enterprise_id, account_ids) VALUES (%s, %s) "
+                "ON CONFLICT (enterprise_id, account_ids) DO UPDATE SET account_ids = excluded.account_ids RETURNING id",
+                [self.enterprise_id, list(path)],
+            )
+            path_id = self._path_ids[path] = cursor.fetchone()[0]
+        return Chain(path_id, path, tuple(drawing_ids))
+
+    # --- the contract ----------------------------------------------------------------------------------------------
+
+    def stretch_of(self, used_at: str) -> Stretch | None:
+        """The stretch that holds an instant; None outside every contract."""
+        if used_at >= self._stretches_until:
+            self._extend_stretches(parse_canonical(used_at))
+        index = bisect_right(self._stretches, used_at, key=lambda stretch: stretch.starts) - 1
+        if index >= 0 and used_at < self._stretches[index].ends:
+            return self._stretches[index]
+        return None
+
+    def stretches_between(self, used_at: str, ended_at: str) -> list[Stretch]:
+        """The stretches that a session touches, in order; what lies outside contracts is nobody's."""
+        if ended_at >= self._stretches_until:
+            self._extend_stretches(parse_canonical(ended_at))
+        return [s for s in self._stretches if s.starts < ended_at and s.ends > used_at]
+
+    def first_start(self) -> str:
+        """When the first contract begins; END if there is none."""
+        return min((canonical_time(terms.contract.starts_at) for terms in self.terms), default=END)
+
+    def _extend_stretches(self, until: datetime) -> None:
+        horizon = until + timedelta(days=40)
+        stretches = [
+            stretch for terms in self.terms for stretch in terms.stretches(self._cycle, horizon) if stretch.starts < stretch.ends
+        ]
+        self._stretches = sorted(stretches, key=lambda stretch: stretch.starts)
+        self._stretches_until = canonical_time(horizon - timedelta(days=1))
+
+    def _cycle(self, contract_id: int, starts_at: datetime, ends_at: datetime) -> Cycle:
+        key = (contract_id, canonical_time(starts_at))
+        if key not in self.cycles:
+            self.cycles[key] = Cycle(starts_at, ends_at)
+        return self.cycles[key]
+
+    # --- balances --------------------------------------------------------------------------------------------------
+
+    def _load_thresholds(self) -> None:
+        self._thresholds: dict[tuple[int, int, int], list[Threshold]] = defaultdict(list)
+        for threshold in Threshold.objects.filter(enterprise_id=self.enterprise_id):
+            kind, owner_id = _owner(threshold.account_id, threshold.line_id)
+            self._thresholds[kind, owner_id, threshold.service].append(threshold)
+
+    def load_cycle(self, cursor, cycle: Cycle) -> None:
+        """Load the bucket heads and armed meters of a cycle, if they are not in memory."""
+        if cycle.loaded:
+            return
+        allowance_units = self._load_heads(cursor, cycle)
+        self._load_meters(cursor, cycle, allowance_units)
+        cycle.loaded = True
+
+    def _load_heads(self, cursor, cycle: Cycle) -> dict[tuple[int, int, int], int]:
+        """Bucket heads of the cycle by owner, with their successors; returns granted and received units by meter."""
+        cursor.execute(
+            """
+            SELECT b.id, b.service, b.zone_ids, b.remaining_units, b.expired_units, b.closed_at,
+                b.account_id, b.line_id, b.granted_units + b.received_units,
+                b.source_id, b.cycle_start, b.kind
+            FROM balances_bucket b
+            WHERE b.enterprise_id = %s AND (b.cycle_start = %s OR (b.kind = 'rollover' AND b.source_id IN (
+                SELECT s.id FROM balances_bucket s WHERE s.enterprise_id = %s AND s.cycle_start = %s)))
+            ORDER BY b.priority, b.valid_until, b.id
+            """,
+            [self.enterprise_id, cycle.starts_at, self.enterprise_id, cycle.starts_at],
+        )
+        rows = cursor.fetchall()
+        heads = {row[0]: BucketHead(row[:6]) for row in rows}
+        allowance_units: dict[tuple[int, int, int], int] = defaultdict(int)
+        for row in rows:
+            account_id, line_id, held_units, source_id, cycle_start, kind = row[6:12]
+            head = heads[row[0]]
+            if kind == "rollover" and source_id in heads:
+                heads[source_id].successor = head
+            if cycle_start == cycle.starts_at:
+                owner_kind, owner_id = _owner(account_id, line_id)
+                cycle.heads_by_owner.setdefault((owner_kind, owner_id), []).append(head)
+                allowance_units[owner_kind, owner_id, head.service] += held_units
+        return allowance_units
+
+    def _load_meters(self, cursor, cycle: Cycle, allowance_units: dict[tuple[int, int, int], int]) -> None:
+        if not self._thresholds:
+            return
+        cursor.execute(
+            "SELECT owner_kind, owner_id, service, sum(used_units) FROM balances_counter WHERE enterprise_id = %s "
+            "AND grain = %s AND period_start = %s AND payer = %s AND (owner_kind = %s OR owner_id = ANY(%s)) "
+            "GROUP BY owner_kind, owner_id, service",
+            [
+                self.enterprise_id, int(Grain.CYCLE), cycle.starts_at, int(Payer.CORPORATE), int(OwnerKind.ACCOUNT),
+                [owner_id for kind, owner_id, _ in self._thresholds if kind == OwnerKind.LINE],
+            ],
+        )  # fmt: skip
+        used = {(kind, owner_id, service): int(units) for kind, owner_id, service, units in cursor.fetchall()}
+        cursor.execute(
+            "SELECT threshold_id FROM balances_crossing WHERE enterprise_id = %s AND period_start = %s",
+            [self.enterprise_id, cycle.starts_at],
+        )
+        crossed = {row[0] for row in cursor.fetchall()}
+        for key, thresholds in self._thresholds.items():
+            kind, owner_id, _ = key
+            is_account = kind == OwnerKind.ACCOUNT
+            meter = Meter(owner_id if is_account else None, None if is_account else owner_id, used.get(key, 0))
+            base = allowance_units.get(key)
+            levels = []
+            for threshold in thresholds:
+                if threshold.id in crossed:
+                    continue
+                if threshold.units is not None:
+                    levels.append((threshold.units, threshold.id, None))
+                elif base is not None:
+                    # Reached at exactly the percentage; of an allowance of zero with the first unit used.
+                    levels.append((max(-(-base * threshold.percent // 100), 1), threshold.id, base))
+            meter.arm(levels)
+            cycle.meters[key] = meter
+
+    def plan_of(self, cycle: Cycle, chain: Chain, service: int, zone_id: int) -> Plan:
+        """The drawing order along a chain: nearest account first, within one by priority, expiry, id."""
+        key = (chain.path_id, service, zone_id)
+        plan = cycle.plans.get(key)
+        if plan is None:
+            heads = [
+                head
+                for account_id in chain.drawing_ids
+                for head in cycle.heads_by_owner.get((OwnerKind.ACCOUNT, account_id), ())
+                if head.service == service and head.covers(zone_id)
+            ]
+            possible = (cycle.meters.get((OwnerKind.ACCOUNT, account_id, service)) for account_id in chain.account_ids)
+            plan = cycle.plans[key] = Plan(heads, [meter for meter in possible if meter is not None])
+        return plan
+
+
+def _owner(account_id: int | None, line_id: int | None) -> tuple[int, int]:
+    return (int(OwnerKind.ACCOUNT), account_id) if account_id is not None else (int(OwnerKind.LINE), line_id)
+
+
+class _Terms:
+    """A contract with its published versions, cut into stretches on demand."""
+
+    def __init__(self, contract: Contract):
+        self.contract = contract
+        published = ContractVersion.objects.filter(contract=contract, state=VersionState.PUBLISHED)
+        self.versions = list(published.order_by("effective_at"))
+        rates: dict[int, dict[tuple[int, int], RateTerms]] = defaultdict(dict)
+        for rate in Rate.objects.filter(version__in=self.versions):
+            rates[rate.version_id][rate.service, rate.zone_id] = RateTerms(
+                rate.id, rate.increment_units, rate.minimum_units, rate.overage_price_micros, rate.overage_block_units
+            )
+        self.rates = rates
+
+    def cycle_at(self, instant: datetime) -> Period:
+        """The cycle that holds an instant."""
+        return cycle_of(instant, ZoneInfo(self.contract.time_zone), self.contract.cycle_anchor_day)
+
+    def stretches(self, cycle_for, horizon: datetime) -> list[Stretch]:
+        """Stretches from the contract's start to the horizon: cut at cycle ends and where versions take effect."""
+        contract, zone = self.contract, ZoneInfo(self.contract.time_zone)
+        found = []
+        period = cycle_of(contract.starts_at, zone, contract.cycle_anchor_day)
+        while period.starts_at < horizon and (contract.ends_at is None or period.starts_at < contract.ends_at):
+            cycle = cycle_for(contract.id, period.starts_at, period.ends_at)
+            starts_at = max(period.starts_at, contract.starts_at)
+            ends_at = min(period.ends_at, contract.ends_at) if contract.ends_at else period.ends_at
+            cuts = [v.effective_at for v in self.versions if starts_at < v.effective_at < ends_at]
+            for first, last in zip([starts_at, *cuts], [*cuts, ends_at], strict=True):
+                version = cycles.version_at(self.versions, first)
+                if version is not None:
+                    found.append(
+                        Stretch(
+                            canonical_time(first), canonical_time(last), cycle, version.id, self.rates[version.id], zone,
+                            timedelta(days=contract.late_usage_days),
+                        )
+                    )  # fmt: skip
+            period = next_cycle(period, zone, contract.cycle_anchor_day)
+        return found
+
+
+class StateCache:
+    """The enterprises that this worker remembers, least recently charged out first."""
+
+    def __init__(self):
+        self._states: OrderedDict[int, EnterpriseState] = OrderedDict()
+
+    def get(self, enterprise_id: int) -> EnterpriseState:
+        """The memory of an enterprise, new if there is none."""
+        state = self._states.pop(enterprise_id, None) or EnterpriseState(enterprise_id)
+        self._states[enterprise_id] = state
+        while len(self._states) > MOST_ENTERPRISES:
+            self._states.popitem(last=False)
+        return state
+
+    def drop(self, enterprise_id: int) -> None:
+        """Forget an enterprise: after a rollback its memory is ahead of the database."""
+        self._states.pop(enterprise_id, None)
