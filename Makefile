@@ -12,7 +12,7 @@ PYTEST_ARGS ?= -n 2 --dist loadscope
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-run: ## the portal with its servers, workers, demo and live traffic (PORT=8000, HOST, DATA_DIR, CHARGING_WORKERS=2, TRAFFIC=0)
+run: ## the portal with its servers, workers, demo and live traffic (PORT=8000, HOST, DATA_DIR, CHARGING_WORKERS=2, DEMO=0, TRAFFIC=0)
 	@$(BOOTSTRAP) manage.py run
 
 reset: ## stop the portal and delete its data folder

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from contextlib import ExitStack
 
 import django
@@ -33,15 +34,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _start_servers(config: pytest.Config) -> None:
-    if {"DATABASE_URL", "REDIS_URL"} <= os.environ.keys():
-        return
     own = ExitStack()
-    try:
-        servers = own.enter_context(throwaway.servers())
-    except RuntimeProblem as problem:
-        pytest.exit(f"The servers for the tests did not start. {problem}", returncode=3)
+    os.environ["SECRET_KEY"] = "only-for-tests"
+    if {"DATABASE_URL", "REDIS_URL"} <= os.environ.keys():
+        os.environ["DATA_DIR"] = own.enter_context(tempfile.TemporaryDirectory(prefix="portal-"))
+    else:
+        try:
+            servers = own.enter_context(throwaway.servers())
+        except RuntimeProblem as problem:
+            pytest.exit(f"The servers for the tests did not start. {problem}", returncode=3)
+        os.environ.update(servers.environment(), DATA_DIR=str(servers.data_dir))
     config.add_cleanup(own.close)
-    os.environ.update(servers.environment(), DATA_DIR=str(servers.data_dir), SECRET_KEY="only-for-tests")
 
 
 def _worker_number() -> int:

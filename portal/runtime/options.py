@@ -16,6 +16,7 @@ class Options:
     host: str
     port: int
     charging_workers: int
+    demo: bool
     traffic: bool
     own_servers: bool
 
@@ -30,7 +31,8 @@ class Options:
             host=environment.get("HOST") or "127.0.0.1",
             port=_number(environment, "PORT", 8000, most=65535),
             charging_workers=_number(environment, "CHARGING_WORKERS", 2, most=64),
-            traffic=environment.get("TRAFFIC", "1").lower() not in ("0", "no", "false"),
+            demo=_wanted(environment, "DEMO"),
+            traffic=_wanted(environment, "TRAFFIC"),
             own_servers=bool(named),
         )
 
@@ -44,6 +46,10 @@ class Options:
 def data_folder(environment: Mapping[str, str]) -> Path:
     """Where servers, logs and uploads are: DATA_DIR, or `.data` in the checkout."""
     return Path(environment.get("DATA_DIR") or ROOT / ".data").resolve()
+
+
+def _wanted(environment: Mapping[str, str], name: str) -> bool:
+    return environment.get(name, "1").lower() not in ("0", "no", "false")
 
 
 def _number(environment: Mapping[str, str], name: str, default: int, *, most: int) -> int:

@@ -81,8 +81,9 @@ class Supervisor:
             self.environment.update(self.servers.environment())
         with step("The schema is up to date"):
             self._manage("migrate", "--noinput", "--verbosity=0")
-        with step("The demo enterprises are there"):
-            self._manage("demo", "--if-empty")
+        if self.options.demo:
+            with step("The demo enterprises are there"):
+                self._manage("demo", "--if-empty")
         if static_files.out_of_date(self.options.data_dir):
             with step("Static files are collected"):
                 self._manage("collectstatic", "--noinput", "--clear", "--verbosity=0")
