@@ -80,10 +80,30 @@ def end(
     processes = list(processes)
     for process in processes:
         _send(process, first)
-    _, alive = psutil.wait_procs(processes, timeout=grace_seconds)
+    alive = _wait(processes, grace_seconds)
     for process in alive:
         _send(process, signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=5)
+    _wait(alive, 5)
+
+
+def _wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait for the processes to end and return those that have not.
+
+    Zombies have ended: they only wait for a parent, which may be too busy to ask for them.
+    """
+    deadline = time.monotonic() + seconds
+    while processes := [process for process in processes if _works(process)]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.02)
+    return processes
+
+
+def _works(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _send(process: psutil.Process, signal_number: int) -> None:
