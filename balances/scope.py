@@ -90,22 +90,24 @@ class Scope:
 
 
 class ScopedQuerySet(models.QuerySet):
-    """A queryset that knows its tenancy columns; `None` for a column that the model does not have."""
+    """A queryset that knows its tenancy columns; `None` for a column that the model does not have.
+
+    `account_field` may be several: what belongs either to an account or to a line is in reach through both.
+    """
 
     enterprise_field: str = "enterprise_id"
-    account_field: str | None = "account_id"
+    account_field: str | tuple[str, ...] | None = "account_id"
     line_field: str | None = None
 
     def within(self, scope: Scope, verb: Verb = Verb.VIEW):
         """Only the rows that `scope` lets its holder do `verb` on; foreign rows are as if they did not exist."""
         reach = Q(**{f"{self.enterprise_field}__in": scope.whole_enterprise_ids(verb)})
         if self.account_field and (account_ids := scope.account_ids(verb)):
-            reach |= Q(
-                **{
-                    f"{self.account_field}__in": account_ids,
-                    f"{self.enterprise_field}__in": scope.enterprise_ids(verb),
-                }
-            )
+            fields = (self.account_field,) if isinstance(self.account_field, str) else self.account_field
+            for field in fields:
+                reach |= Q(
+                    **{f"{field}__in": account_ids, f"{self.enterprise_field}__in": scope.enterprise_ids(verb)}
+                )
         if self.line_field and (line_ids := scope.line_ids(verb)):
             reach |= Q(
                 **{f"{self.line_field}__in": line_ids, f"{self.enterprise_field}__in": scope.enterprise_ids(verb)}
@@ -113,7 +115,12 @@ class ScopedQuerySet(models.QuerySet):
         return self.filter(reach)
 
 
-def scoped(*, enterprise: str = "enterprise_id", account: str | None = "account_id", line: str | None = None):
+def scoped(
+    *,
+    enterprise: str = "enterprise_id",
+    account: str | tuple[str, ...] | None = "account_id",
+    line: str | None = None,
+):
     """A manager whose querysets carry the tenancy columns of their model."""
     queryset = type(
         "ScopedQuerySet",

@@ -45,7 +45,7 @@ class Bucket(models.Model):
     key = models.CharField(max_length=120, unique=True, help_text="Names the act that made it, so that it is made once.")
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects = scoped(line="line_id")
+    objects = scoped(account=("account_id", "line__account_id"), line="line_id")
 
     class Meta:
         constraints = [
@@ -111,7 +111,7 @@ class Reservation(models.Model):
     expires_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)
 
-    objects = scoped(account="bucket__account_id", line="bucket__line_id")
+    objects = scoped(account=("bucket__account_id", "bucket__line__account_id"), line="bucket__line_id")
 
     class Meta:
         constraints = [

@@ -3,8 +3,9 @@
 from django.db import models
 from django.db.models import Q
 
+from balances.models.accounts import Line
 from balances.models.contracts import SERVICE_CHOICES
-from balances.scope import scoped
+from balances.scope import Scope, ScopedQuerySet, Verb, scoped
 
 
 class OwnerKind(models.IntegerChoices):
@@ -22,6 +23,23 @@ class Grain(models.IntegerChoices):
 class Payer(models.IntegerChoices):
     CORPORATE = 1, "Corporate"
     PERSONAL = 2, "Personal"
+
+
+class _CounterQuerySet(ScopedQuerySet):
+    """A counter names its owner by kind and number, so that accounts and lines are counted in one table."""
+
+    account_field = None
+
+    def within(self, scope: Scope, verb: Verb = Verb.VIEW):
+        """Counters of accounts in reach, and of the lines in reach."""
+        reach = Q(enterprise_id__in=scope.whole_enterprise_ids(verb))
+        enterprise_ids = scope.enterprise_ids(verb)
+        if account_ids := scope.account_ids(verb):
+            reach |= Q(owner_kind=OwnerKind.ACCOUNT, owner_id__in=account_ids, enterprise_id__in=enterprise_ids)
+        if account_ids or scope.line_ids(verb):
+            lines = Line.objects.within(scope, verb).order_by().values("id")
+            reach |= Q(owner_kind=OwnerKind.LINE, owner_id__in=lines, enterprise_id__in=enterprise_ids)
+        return self.filter(reach)
 
 
 class Counter(models.Model):
@@ -46,7 +64,7 @@ class Counter(models.Model):
     amount_micros = models.BigIntegerField(default=0)
     records = models.BigIntegerField(default=0)
 
-    objects = scoped(account=None)
+    objects = models.Manager.from_queryset(_CounterQuerySet)()
 
     class Meta:
         constraints = [
@@ -70,7 +88,7 @@ class Threshold(models.Model):
     units = models.BigIntegerField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects = scoped(line="line_id")
+    objects = scoped(account=("account_id", "line__account_id"), line="line_id")
 
     class Meta:
         constraints = [
@@ -106,7 +124,7 @@ class Crossing(models.Model):
     crossed_at = models.DateTimeField(help_text="Time of use.")
     recorded_at = models.DateTimeField()
 
-    objects = scoped(line="line_id")
+    objects = scoped(account=("account_id", "line__account_id"), line="line_id")
 
     class Meta:
         constraints = [

@@ -35,7 +35,7 @@ class Entry(models.Model):
     key = models.CharField(max_length=160, null=True, unique=True, help_text="Idempotency key of the act, where it has one.")
     transfer = models.UUIDField(null=True, help_text="Ties the two sides of a transfer.")
 
-    objects = scoped(account="bucket__account_id", line="bucket__line_id")
+    objects = scoped(account=("bucket__account_id", "bucket__line__account_id"), line="bucket__line_id")
 
     class Meta:
         verbose_name_plural = "entries"
