@@ -14,16 +14,19 @@ from django.core.validators import validate_email
 from stdnum import luhn
 
 from balances.errors import Refused
+from balances.units import SERVICE_NAMES
 
 NAME_LENGTH = 120
 CODE_LENGTH = 40
 LABEL_LENGTH = 80
+#: Far above any real sale, far below where years of counting it would pass a bigint.
+UNITS_MOST = 2**56
 EXAMPLE_TIME = "2026-03-01T00:00:00+01:00"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SEPARATORS = re.compile(r"[\s\-./()\u2010-\u2015]+")
 _MSISDN = re.compile(r"[1-9][0-9]{6,14}", re.ASCII)
-_IMSI = re.compile(r"[0-9]{14,15}", re.ASCII)
+_IMSI = re.compile(r"[0-9]{15}", re.ASCII)
 _IMEI = re.compile(r"[0-9]{15}", re.ASCII)
 
 
@@ -67,10 +70,10 @@ def msisdn(value: str, *, field: str = "msisdn") -> str:
 
 
 def imsi(value: str, *, field: str = "imsi") -> str:
-    """The 14 or 15 digits of a SIM; empty stays empty."""
+    """The 15 digits of a SIM; empty stays empty."""
     digits = _SEPARATORS.sub("", value)
     if digits and not _IMSI.fullmatch(digits):
-        raise Unreadable(f"“{value}” is no IMSI: it has 14 or 15 digits.", field=field)
+        raise Unreadable(f"“{value}” is no IMSI: it has 15 digits.", field=field)
     return digits
 
 
@@ -119,3 +122,15 @@ def instant(value: datetime | str | None, *, field: str, default: datetime) -> d
     if value.tzinfo is None:
         raise Unreadable(f"The time has no offset: write it like {EXAMPLE_TIME}.", field=field)
     return value.astimezone(UTC)
+
+
+def whole_number(value: int | None, least: int, most: int, *, field: str) -> None:
+    """Refuses anything but an integer between the two, both allowed."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise Unreadable(f"A whole number from {least} to {most} is needed.", field=field)
+
+
+def service(value: int) -> None:
+    """Refuses what is not the number of a service."""
+    if value not in SERVICE_NAMES:
+        raise Unreadable(f"“{value}” is no service.", field="service")

@@ -303,7 +303,7 @@ def load_tree(*, enterprise: Enterprise, rows: Sequence[TreeRow], actor: str, at
         return problems.result(len(new))
 
 
-# --- under the lock ---------------------------------------------------------------------------------
+# --- under the lock -------------------------------------------------------------------------------
 
 
 def _open_account(account_id: int, enterprise_id: int, *, field: str) -> Account:

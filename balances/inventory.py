@@ -1,0 +1,412 @@
+"""People, devices and lines: the only writer of Person, Device, Line, LineAssignment and NumberAssignment.
+
+Owns: who and what there is, to which account a line belongs and which numbers it has, now and over time.
+Never touches the tree or a balance; usage that was charged stays where it was charged, whatever is re-dated
+here.
+
+Assignments and numbers are half-open intervals without overlap. A change is dated: it cuts the interval that
+holds then and lasts until that interval would have ended, so a change that was planned for later stays. A
+line's own `account`, `msisdn` and `imsi` are today's: `catch_up` brings them up to date when a planned change
+falls due.
+
+Each function opens its own transaction under the enterprise's lock, and reads what it changes again under it.
+Thousands of rows at once: `balances.inventory_loads`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import IntegrityError, connection, transaction
+from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
+from django.db.models import QuerySet
+
+from balances import audit, fields, inventory_loads, locks
+from balances.errors import Refused
+from balances.inventory_loads import DeviceRow, LineRow, PersonRow, load_devices, load_lines, load_people
+from balances.models import Account, Device, Enterprise, Line, LineAssignment, NumberAssignment, Person
+from balances.models.accounts import DeviceOwnership, LineStatus, NumberKind
+
+__all__ = [
+    "AlreadyUsed",
+    "DeviceRow",
+    "LineRow",
+    "NotFound",
+    "NotThen",
+    "PersonRow",
+    "Retired",
+    "add_device",
+    "add_line",
+    "add_person",
+    "assign_line",
+    "catch_up",
+    "change_device",
+    "change_number",
+    "load_devices",
+    "load_lines",
+    "load_people",
+    "set_line_status",
+]
+
+#: The field of Line that shows today's number of each kind.
+NUMBER_FIELDS = {NumberKind.MSISDN: "msisdn", NumberKind.IMSI: "imsi"}
+
+
+class AlreadyUsed(Refused):
+    """A number that must be unique is in use."""
+
+
+class NotFound(Refused):
+    """The account, person, device or line is closed, gone, or of another enterprise."""
+
+
+class NotThen(Refused):
+    """The change cannot hold from that time on."""
+
+
+class Retired(Refused):
+    """The line is out of service for good."""
+
+
+def add_person(
+    *,
+    enterprise: Enterprise,
+    account: Account,
+    number: str,
+    name: str,
+    email: str = "",
+    actor: str,
+    at: datetime,
+) -> Person:
+    """Somebody who uses lines, at an account. Raises AlreadyUsed, NotFound, Unreadable, Busy."""
+    number = fields.code(number, field="number", label="The personnel number")
+    name, email = fields.name(name), fields.email(email)
+    with locks.enterprise(enterprise.id):
+        account = _open_account(enterprise.id, account.id)
+        if Person.objects.filter(enterprise=enterprise, number=number).exists():
+            raise AlreadyUsed(f"The personnel number “{number}” is already used.", field="number")
+        person = Person.objects.create(
+            enterprise=enterprise, account=account, number=number, name=name, email=email
+        )
+        audit.record(
+            enterprise_id=enterprise.id,
+            account_id=account.id,
+            actor=actor,
+            action="person.added",
+            subject=name,
+            detail={"number": number, "account": account.name},
+            at=at,
+        )
+        return person
+
+
+def add_device(
+    *,
+    enterprise: Enterprise,
+    imei: str,
+    model: str = "",
+    ownership: str = DeviceOwnership.CORPORATE,
+    actor: str,
+    at: datetime,
+) -> Device:
+    """A device, known by its IMEI. Raises AlreadyUsed, Unreadable, Busy."""
+    imei = fields.imei(imei)
+    model = fields.text(model, field="model", label="The model", most=fields.LABEL_LENGTH, required=False)
+    ownership = fields.choice(
+        ownership, DeviceOwnership, field="ownership", default=DeviceOwnership.CORPORATE
+    )
+    with locks.enterprise(enterprise.id):
+        if Device.objects.filter(enterprise=enterprise, imei=imei).exists():
+            raise AlreadyUsed(f"The device {imei} is already in the inventory.", field="imei")
+        device = Device.objects.create(enterprise=enterprise, imei=imei, model=model, ownership=ownership)
+        audit.record(
+            enterprise_id=enterprise.id,
+            actor=actor,
+            action="device.added",
+            subject=str(device),
+            detail={"imei": imei, "ownership": ownership},
+            at=at,
+        )
+        return device
+
+
+def add_line(
+    *,
+    enterprise: Enterprise,
+    account: Account,
+    msisdn: str,
+    imsi: str = "",
+    label: str = "",
+    person: Person | None = None,
+    device: Device | None = None,
+    assigned_from: datetime | None = None,
+    actor: str,
+    at: datetime,
+) -> Line:
+    """A line in service from `assigned_from` (default: `at`) on, with its numbers and its account.
+
+    Refused where a number belongs to any line from then on, whosesoever, without saying whose. Raises
+    AlreadyUsed, NotFound, NotThen, Unreadable, Busy.
+    """
+    msisdn, imsi = fields.msisdn(msisdn), fields.imsi(imsi)
+    label = fields.text(label, field="label", label="The label", most=fields.LABEL_LENGTH, required=False)
+    since = fields.instant(assigned_from, field="assigned_from", default=at)
+    if since > at:
+        raise NotThen("A line goes into service now or earlier, not later.", field="assigned_from")
+    with locks.enterprise(enterprise.id):
+        account = _open_account(enterprise.id, account.id)
+        line = Line.objects.create(
+            enterprise=enterprise,
+            account=account,
+            msisdn=msisdn,
+            imsi=imsi,
+            label=label,
+            person=_own(Person.objects.all(), enterprise.id, person, "person"),
+            device=_own(Device.objects.all(), enterprise.id, device, "device"),
+        )
+        during = DateTimeTZRange(since, None)
+        LineAssignment.objects.create(enterprise=enterprise, line=line, account=account, during=during)
+        _give_number(line, NumberKind.MSISDN, msisdn, during)
+        if imsi:
+            _give_number(line, NumberKind.IMSI, imsi, during)
+        audit.record(
+            enterprise_id=enterprise.id,
+            account_id=account.id,
+            actor=actor,
+            action="line.added",
+            subject=str(line),
+            detail={"account": account.name, "imsi": imsi, "from": since.isoformat()},
+            at=at,
+        )
+        return line
+
+
+def assign_line(*, line: Line, account: Account, from_at: datetime, actor: str, at: datetime) -> Line:
+    """Let a line belong to another account from `from_at` on, which may lie in the past or the future.
+
+    A change that is planned for later than `from_at` stays. Usage that is charged already keeps its account.
+    Raises NotFound, NotThen (before the line's service began, or after it ended), Retired, Busy.
+    """
+    from_at = fields.instant(from_at, field="from_at", default=at)
+    with locks.enterprise(line.enterprise_id):
+        line = _line_in_service(line)
+        account = _open_account(line.enterprise_id, account.id)
+        mine = LineAssignment.objects.filter(line=line)
+        current = _holding(mine, from_at)
+        if current is None:
+            raise NotThen(
+                f"{line} was not in service on {from_at:%Y-%m-%d %H:%M} UTC; choose a later time.",
+                field="from_at",
+            )
+        if current.account_id == account.id:
+            return line
+        before = current.account
+        if current.during.lower == from_at:
+            mine.filter(id=current.id).update(account=account)
+        else:
+            mine.filter(id=current.id).update(during=DateTimeTZRange(current.during.lower, from_at))
+            LineAssignment.objects.create(
+                enterprise_id=line.enterprise_id,
+                line=line,
+                account=account,
+                during=DateTimeTZRange(from_at, current.during.upper),
+            )
+        _show_today(line.enterprise_id, at, line.id)
+        line.refresh_from_db()
+        audit.record(
+            enterprise_id=line.enterprise_id,
+            account_id=account.id,
+            actor=actor,
+            action="line.assigned",
+            subject=str(line),
+            detail={"from": before.name, "to": account.name, "from_at": from_at.isoformat()},
+            at=at,
+        )
+        return line
+
+
+def set_line_status(*, line: Line, status: str, actor: str, at: datetime) -> Line:
+    """Suspend, resume or retire a line. Retiring ends its assignment and frees its numbers, for good.
+
+    Raises Retired, Unreadable, Busy.
+    """
+    status = fields.choice(status, LineStatus, field="status", default="")
+    with locks.enterprise(line.enterprise_id):
+        line = _line_in_service(line)
+        if line.status == status:
+            return line
+        before, line.status = line.status, status
+        line.save(update_fields=["status"])
+        if status == LineStatus.RETIRED:
+            _end(LineAssignment.objects.filter(line=line), at)
+            _end(NumberAssignment.objects.filter(line=line), at)
+        audit.record(
+            enterprise_id=line.enterprise_id,
+            account_id=line.account_id,
+            actor=actor,
+            action=f"line.{status}",
+            subject=str(line),
+            detail={"from": before, "to": status},
+            at=at,
+        )
+        return line
+
+
+def change_number(
+    *, line: Line, kind: NumberKind, number: str, from_at: datetime, actor: str, at: datetime
+) -> Line:
+    """Give a line another msisdn or imsi (a SIM swap) from `from_at` on; usage with the old one before stays
+    its own.
+
+    Raises AlreadyUsed, NotThen, Retired, Unreadable, Busy.
+    """
+    kind = NumberKind(kind)
+    field = NUMBER_FIELDS[kind]
+    number = fields.msisdn(number) if kind == NumberKind.MSISDN else fields.imsi(number)
+    if not number:
+        raise fields.Unreadable("The number is missing.", field=field)
+    from_at = fields.instant(from_at, field="from_at", default=at)
+    with locks.enterprise(line.enterprise_id):
+        line = _line_in_service(line)
+        if _holding(LineAssignment.objects.filter(line=line), from_at) is None:
+            raise NotThen(f"{line} was not in service on {from_at:%Y-%m-%d %H:%M} UTC.", field="from_at")
+        mine = NumberAssignment.objects.filter(line=line, kind=kind)
+        current = _holding(mine, from_at)
+        if current is not None and current.number == int(number):
+            return line
+        until = current.during.upper if current else _next_start(mine, from_at)
+        if current is not None and current.during.lower == from_at:
+            mine.filter(id=current.id).delete()
+        elif current is not None:
+            mine.filter(id=current.id).update(during=DateTimeTZRange(current.during.lower, from_at))
+        _give_number(line, kind, number, DateTimeTZRange(from_at, until))
+        before = getattr(line, field)
+        _show_today(line.enterprise_id, at, line.id)
+        line.refresh_from_db()
+        audit.record(
+            enterprise_id=line.enterprise_id,
+            account_id=line.account_id,
+            actor=actor,
+            action=f"line.{field}_changed",
+            subject=str(line),
+            detail={"from": before, "to": number, "from_at": from_at.isoformat()},
+            at=at,
+        )
+        return line
+
+
+def change_device(*, line: Line, device: Device | None, actor: str, at: datetime) -> Line:
+    """Put a line's SIM into another device, or into none that is known. Raises NotFound, Retired, Busy."""
+    with locks.enterprise(line.enterprise_id):
+        line = _line_in_service(line)
+        device = _own(Device.objects.all(), line.enterprise_id, device, "device")
+        before = line.device
+        if before == device:
+            return line
+        line.device = device
+        line.save(update_fields=["device"])
+        audit.record(
+            enterprise_id=line.enterprise_id,
+            account_id=line.account_id,
+            actor=actor,
+            action="line.device_changed",
+            subject=str(line),
+            detail={"from": str(before or ""), "to": str(device or "")},
+            at=at,
+        )
+        return line
+
+
+def catch_up(*, enterprise_id: int, at: datetime) -> int:
+    """Bring today's account and numbers of lines up to date with planned changes that have fallen due.
+
+    Safe to repeat; returns how many lines changed. Raises Busy.
+    """
+    with locks.enterprise(enterprise_id):
+        return _show_today(enterprise_id, at)
+
+
+# --- under the lock -------------------------------------------------------------------------------
+
+
+def _open_account(enterprise_id: int, account_id: int) -> Account:
+    """The account as it is now. Raises NotFound."""
+    account = Account.objects.filter(id=account_id, enterprise_id=enterprise_id).first()
+    if account is None:
+        raise NotFound("This account does not exist.", field="account")
+    if account.closed_at:
+        raise NotFound(f"The account “{account.name}” is closed.", field="account")
+    return account
+
+
+def _line_in_service(line: Line) -> Line:
+    """The line as it is now. Raises NotFound, Retired."""
+    mine = Line.objects.filter(id=line.id, enterprise_id=line.enterprise_id)
+    current = mine.select_related("account", "device").first()
+    if current is None:
+        raise NotFound("This line does not exist.", field="line")
+    if current.status == LineStatus.RETIRED:
+        raise Retired(f"{current} is retired. Put a new line into service instead.", field="line")
+    return current
+
+
+def _own(known: QuerySet, enterprise_id: int, wanted, field: str):
+    """The person or device as it is now, or None where none is wanted. Raises NotFound."""
+    if wanted is None:
+        return None
+    found = known.filter(id=wanted.id, enterprise_id=enterprise_id).first()
+    if found is None:
+        raise NotFound(f"This {field} does not exist.", field=field)
+    return found
+
+
+def _holding(intervals: QuerySet, instant: datetime):
+    """The interval that holds at an instant, or None."""
+    return intervals.filter(during__contains=instant).first()
+
+
+def _next_start(intervals: QuerySet, instant: datetime) -> datetime | None:
+    """When the first interval after an instant begins; None: there is none."""
+    following = intervals.filter(during__startswith__gt=instant).order_by("during").first()
+    return following.during.lower if following else None
+
+
+def _give_number(line: Line, kind: NumberKind, number: str, during: DateTimeTZRange) -> None:
+    """Raises AlreadyUsed; also where another enterprise, whose lock this is not, was faster."""
+    field = NUMBER_FIELDS[kind]
+    wanted = inventory_loads.Wanted(kind, int(number), during.lower, during.upper)
+    if refusals := inventory_loads.taken(line.enterprise_id, [wanted]):
+        raise AlreadyUsed(refusals[wanted.key], field=field)
+    try:
+        with transaction.atomic():
+            NumberAssignment.objects.create(
+                enterprise_id=line.enterprise_id, line=line, kind=kind, number=int(number), during=during
+            )
+    except IntegrityError:
+        raise AlreadyUsed(inventory_loads.not_available(wanted), field=field) from None
+
+
+def _end(intervals: QuerySet, at: datetime) -> None:
+    """Nothing holds from `at` on: what began before ends then, what was planned for later never begins."""
+    intervals.filter(during__startswith__gte=at).delete()
+    for held in intervals.filter(during__contains=at):
+        intervals.filter(id=held.id).update(during=DateTimeTZRange(held.during.lower, at))
+
+
+_TODAY = """ UPDATE balances_line l SET account_id = today.account_id, msisdn = today.msisdn, imsi =
+today.imsi FROM ( SELECT l.id, COALESCE(a.account_id, l.account_id) AS account_id, COALESCE(m.number::text,
+l.msisdn) AS msisdn, COALESCE(lpad(i.number::text, 15, '0'), l.imsi) AS imsi FROM balances_line l LEFT JOIN
+balances_lineassignment a ON a.line_id = l.id AND a.during @> %(at)s::timestamptz LEFT JOIN
+balances_numberassignment m ON m.line_id = l.id AND m.kind = 1 AND m.during @> %(at)s::timestamptz LEFT JOIN
+balances_numberassignment i ON i.line_id = l.id AND i.kind = 2 AND i.during @> %(at)s::timestamptz WHERE
+l.enterprise_id = %(enterprise_id)s AND l.status <> 'retired' AND (%(line_id)s::bigint IS NULL OR l.id =
+%(line_id)s) ) today WHERE l.id = today.id AND (l.account_id, l.msisdn, l.imsi) IS DISTINCT FROM
+(today.account_id, today.msisdn, today.imsi)
+"""
+
+
+def _show_today(enterprise_id: int, at: datetime, line_id: int | None = None) -> int:
+    """Copy what holds at `at` into the lines themselves; returns how many changed."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TODAY, {"enterprise_id": enterprise_id, "at": at, "line_id": line_id})
+        return cursor.rowcount
