@@ -45,7 +45,7 @@ class Supervisor:
     environment: dict[str, str] = field(default_factory=dict)
     stop_asked: bool = False
     ready: bool = False
-    _step: subprocess.Popen[bytes] | None = None
+    _commands: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _servers_looked_at: float = 0.0
 
     def run(self) -> None:
@@ -79,20 +79,24 @@ class Supervisor:
             with step("PostgreSQL 18 and Valkey are up"):
                 self.servers = embedded.start(self.options.data_dir, end_with_parent=True, say=say)
             self.environment.update(self.servers.environment())
+        collecting = None
+        if static_files.out_of_date(self.options.data_dir):
+            # Compression takes half a minute of one core, so it begins first and is awaited last.
+            collecting = self._begin("collectstatic", "--noinput", "--clear", "--verbosity=0")
         with step("The schema is up to date"):
-            self._manage("migrate", "--noinput", "--verbosity=0")
+            self._finish(self._begin("migrate", "--noinput", "--verbosity=0"))
         if self.options.demo:
             with step("The demo enterprises are there"):
-                self._manage("demo", "--if-empty")
-        if static_files.out_of_date(self.options.data_dir):
+                self._finish(self._begin("demo", "--if-empty"))
+        if collecting is not None:
             with step("Static files are collected"):
-                self._manage("collectstatic", "--noinput", "--clear", "--verbosity=0")
+                self._finish(collecting)
             static_files.note(self.options.data_dir)
 
-    def _manage(self, *arguments: str) -> None:
-        """Run one command of manage.py to its end; it prints for itself."""
+    def _begin(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start one command of manage.py; it prints for itself."""
         self._check_stop()
-        self._step = subprocess.Popen(
+        command = subprocess.Popen(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
             env=self.environment,
@@ -100,13 +104,19 @@ class Supervisor:
             start_new_session=True,
             preexec_fn=processes.end_with_parent(signal.SIGTERM),
         )
-        while self._step.poll() is None:
+        self._commands.append(command)
+        return command
+
+    def _finish(self, command: subprocess.Popen[bytes]) -> None:
+        """Wait until a command has ended well. Raises RuntimeProblem if it failed, Stopped if asked to."""
+        while command.poll() is None:
             time.sleep(0.02)
             self._check_stop()
-        code, self._step = self._step.returncode, None
-        if code != 0:
+        self._commands.remove(command)
+        if command.returncode != 0:
+            name = list(command.args)[2]
             raise RuntimeProblem(
-                f"`manage.py {arguments[0]}` failed (exit code {code}); its output is above."
+                f"`manage.py {name}` failed (exit code {command.returncode}); its output is above."
             )
 
     def _start_services(self) -> None:
@@ -204,9 +214,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         begun = time.monotonic()
-        children = [one.child for one in self.services if one.child is not None]
-        if self._step is not None:
-            children.append(self._step)
+        children = [*self._commands, *(one.child for one in self.services if one.child is not None)]
         if children:
             say("Stopping")
         processes.end_groups(children, grace_seconds=STOP_SECONDS)
