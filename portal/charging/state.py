@@ -132,9 +132,9 @@ class Stretch:
         return days[bisect_right(days, used_at) - 1]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Chain:
-    """Accounts from the line's own up to the root, as they hung at the time of use."""
+    """Accounts from the line's own up to the root, as they hung at the time of use. Compared by identity: one a path."""
 
     path_id: int
     account_ids: tuple[int, ...]
