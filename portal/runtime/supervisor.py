@@ -69,6 +69,7 @@ class Supervisor:
 
     def _prepare(self) -> None:
         self.environment = {
+            "COMPRESS_STATIC": "0",
             **os.environ,
             "DATA_DIR": str(self.options.data_dir),
             "PORT": str(self.options.port),
@@ -81,7 +82,7 @@ class Supervisor:
             self.environment.update(self.servers.environment())
         collecting = None
         if static_files.out_of_date(self.options.data_dir):
-            # Compression takes half a minute of one core, so it begins first and is awaited last.
+            # It needs no database, so it begins first and is awaited last.
             collecting = self._begin("collectstatic", "--noinput", "--clear", "--verbosity=0")
         with step("The schema is up to date"):
             self._finish(self._begin("migrate", "--noinput", "--verbosity=0"))
