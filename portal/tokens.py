@@ -148,5 +148,5 @@ def _holds(
 
 
 def _hash(secret: str) -> str:
-    """SHA-256: the secret has 256 random bits, so that guessing from the hash is hopeless without stretching."""
+    """SHA-256 without stretching: 256 random bits cannot be guessed."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import django
 import pytest
@@ -20,6 +21,9 @@ from portal.runtime import throwaway
 from portal.runtime.errors import RuntimeProblem
 from scripts.browser import BrowserMissing, find_browser
 from tests.databases import TestDatabase, own_redis_url
+
+if TYPE_CHECKING:
+    from tests.cast import Cast
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -72,6 +76,14 @@ def django_db_setup(django_db_blocker: pytest.FixtureRequest) -> object:
         connection.close()
         connection.close_pool()
     database.drop()
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    """One operator, two enterprises and their people, freshly made; see `tests/cast.py`."""
+    from tests.cast import build
+
+    return build()
 
 
 @pytest.fixture(scope="session")
