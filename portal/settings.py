@@ -221,7 +221,7 @@ USE_I18N = True
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
-# Compression takes half a minute and two cores: `make run`, whose browser is on the same machine, goes without.
+# Compression takes half a minute: `make run`, whose browser is on the same machine, goes without.
 _static_storage = (
     "whitenoise.storage.CompressedManifestStaticFilesStorage"
     if env.bool("COMPRESS_STATIC", default=True)
