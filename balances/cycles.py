@@ -86,7 +86,9 @@ def _missing_grants(enterprise_id: int, until: datetime) -> list[tuple[NewBucket
     contracts = list(Contract.objects.filter(enterprise_id=enterprise_id, starts_at__lte=until).order_by("starts_at"))
     if not contracts:
         return []
-    root_id = Account.objects.filter(enterprise_id=enterprise_id, parent__isnull=True).values_list("id", flat=True).get()
+    root_id = (
+        Account.objects.filter(enterprise_id=enterprise_id, parent__isnull=True).values_list("id", flat=True).get()
+    )
     published = ContractVersion.objects.filter(enterprise_id=enterprise_id, state=VersionState.PUBLISHED)
     versions: dict[int, list[ContractVersion]] = defaultdict(list)
     for version in published.order_by("effective_at"):
@@ -141,7 +143,9 @@ def close_cycles(*, enterprise_id: int, at: datetime, actor: str) -> int:
             first = ended.order_by("valid_until").values_list("valid_until", flat=True).first()
             if first is None:
                 return closed
-            buckets = list(ended.filter(valid_until=first).select_related("allowance__version__contract").order_by("id"))
+            buckets = list(
+                ended.filter(valid_until=first).select_related("allowance__version__contract").order_by("id")
+            )
             _close(cursor, enterprise_id, buckets, actor, at)
             closed += len(buckets)
 
@@ -162,7 +166,9 @@ def _close(cursor, enterprise_id: int, buckets: list[Bucket], actor: str, at: da
             if carry:
                 changes += _carry_over(cursor, enterprise_id, bucket, carry)
             if rest > carry:
-                expiry = Change(bucket.id, EntryKind.EXPIRE, rest - carry, bucket.valid_until, key=f"expire:{bucket.id}")
+                expiry = Change(
+                    bucket.id, EntryKind.EXPIRE, rest - carry, bucket.valid_until, key=f"expire:{bucket.id}"
+                )
                 changes.append(expiry)
     ledger.post(
         cursor,

@@ -238,7 +238,8 @@ def allocate(
         _refuse_unless_open(source, at)
         if source.remaining_units < units:
             raise NotEnough(
-                f"“{source.name}” has {source.remaining_units} free units; {units} were asked for.", field="units"
+                f"“{source.name}” has {source.remaining_units} free units; {units} were asked for.",
+                field="units",
             )
         owner = f"account:{account_id}" if account_id else f"line:{line_id}"
         new = NewBucket(
@@ -285,7 +286,8 @@ def take_back(*, bucket_id: int, units: int, key: str | None = None, actor: str,
         _refuse_unless_open(bucket, at)
         if bucket.remaining_units < units:
             raise NotEnough(
-                f"“{bucket.name}” has {bucket.remaining_units} unused units; {units} were asked for.", field="units"
+                f"“{bucket.name}” has {bucket.remaining_units} unused units; {units} were asked for.",
+                field="units",
             )
         moved = _move(cursor, bucket.enterprise_id, bucket.id, bucket.source_id, units, key, actor, at)
         audit.record(
@@ -301,7 +303,14 @@ def take_back(*, bucket_id: int, units: int, key: str | None = None, actor: str,
 
 
 def _move(
-    cursor, enterprise_id: int, from_id: int, to_id: int, units: int, key: str | None, actor: str, at: datetime
+    cursor,
+    enterprise_id: int,
+    from_id: int,
+    to_id: int,
+    units: int,
+    key: str | None,
+    actor: str,
+    at: datetime,
 ) -> Transfer:
     """Both sides of a transfer, in one posting."""
     transfer = uuid.uuid4()
@@ -395,7 +404,8 @@ def settle(*, key: str, used_units: int, actor: str, at: datetime) -> Reservatio
             return reservation
         if not 0 <= used_units <= reservation.granted_units:
             raise NotEnough(
-                f"{reservation.granted_units} units are reserved; {used_units} cannot be used of them.", field="used_units"
+                f"{reservation.granted_units} units are reserved; {used_units} cannot be used of them.",
+                field="used_units",
             )
         bucket = Bucket.objects.get(id=reservation.bucket_id)
         freed = reservation.granted_units - used_units
@@ -408,7 +418,11 @@ def settle(*, key: str, used_units: int, actor: str, at: datetime) -> Reservatio
                 changes.append(Change(bucket.id, EntryKind.EXPIRE, freed, at))
         if changes:
             _post_now(cursor, bucket, changes, actor, at)
-        reservation.used_units, reservation.state, reservation.closed_at = used_units, ReservationState.CLOSED, at
+        reservation.used_units, reservation.state, reservation.closed_at = (
+            used_units,
+            ReservationState.CLOSED,
+            at,
+        )
         reservation.save(update_fields=["used_units", "state", "closed_at"])
         return reservation
 

@@ -106,11 +106,17 @@ class ScopedQuerySet(models.QuerySet):
             fields = (self.account_field,) if isinstance(self.account_field, str) else self.account_field
             for field in fields:
                 reach |= Q(
-                    **{f"{field}__in": account_ids, f"{self.enterprise_field}__in": scope.enterprise_ids(verb)}
+                    **{
+                        f"{field}__in": account_ids,
+                        f"{self.enterprise_field}__in": scope.enterprise_ids(verb),
+                    }
                 )
         if self.line_field and (line_ids := scope.line_ids(verb)):
             reach |= Q(
-                **{f"{self.line_field}__in": line_ids, f"{self.enterprise_field}__in": scope.enterprise_ids(verb)}
+                **{
+                    f"{self.line_field}__in": line_ids,
+                    f"{self.enterprise_field}__in": scope.enterprise_ids(verb),
+                }
             )
         return self.filter(reach)
 

@@ -70,7 +70,9 @@ class Membership(models.Model):
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=12, choices=Role)
     operator = models.ForeignKey(Operator, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
-    enterprise = models.ForeignKey(Enterprise, on_delete=models.CASCADE, null=True, blank=True, related_name="memberships")
+    enterprise = models.ForeignKey(
+        Enterprise, on_delete=models.CASCADE, null=True, blank=True, related_name="memberships"
+    )
     account = models.ForeignKey(Account, on_delete=models.CASCADE, null=True, blank=True, related_name="memberships")
     person = models.ForeignKey(Person, on_delete=models.CASCADE, null=True, blank=True, related_name="memberships")
     valid_until = models.DateTimeField(null=True, blank=True)
@@ -99,7 +101,9 @@ class ApiToken(models.Model):
     """A REST client's key: its maker's reach on one place, with no more than the chosen verbs. Only a hash is kept."""
 
     operator = models.ForeignKey(Operator, on_delete=models.CASCADE, related_name="+")
-    enterprise = models.ForeignKey(Enterprise, on_delete=models.CASCADE, null=True, blank=True, related_name="api_tokens")
+    enterprise = models.ForeignKey(
+        Enterprise, on_delete=models.CASCADE, null=True, blank=True, related_name="api_tokens"
+    )
     account = models.ForeignKey(Account, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     name = models.CharField(max_length=80)
     verbs = ArrayField(models.CharField(max_length=12))

@@ -80,9 +80,7 @@ REDIS_URL = _server("redis_url")
 #: The role that the running product has: it owns nothing, and may not change what is append-only.
 DATABASE_APPLICATION_ROLE = urlsplit(DATABASE_APPLICATION_URL).username
 
-_database_url = (
-    DATABASE_OWNER_URL if os.environ.get("PORTAL_DATABASE_ROLE") == "owner" else DATABASE_APPLICATION_URL
-)
+_database_url = DATABASE_OWNER_URL if os.environ.get("PORTAL_DATABASE_ROLE") == "owner" else DATABASE_APPLICATION_URL
 DATABASES = {
     "default": {
         **environ.Env.db_url_config(_database_url),
@@ -131,8 +129,14 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     "sweep-inbox": {"task": "portal.charging.tasks.sweep_inbox", "schedule": timedelta(seconds=3)},
     "close-and-open-cycles": {"task": "portal.charging.tasks.turn_cycles", "schedule": timedelta(minutes=1)},
-    "release-reservations": {"task": "portal.charging.tasks.sweep_reservations", "schedule": timedelta(seconds=30)},
-    "prepare-partitions": {"task": "portal.charging.tasks.prepare_partitions", "schedule": timedelta(hours=6)},
+    "release-reservations": {
+        "task": "portal.charging.tasks.sweep_reservations",
+        "schedule": timedelta(seconds=30),
+    },
+    "prepare-partitions": {
+        "task": "portal.charging.tasks.prepare_partitions",
+        "schedule": timedelta(hours=6),
+    },
     "resume-jobs": {"task": "portal.provisioning.tasks.resume_jobs", "schedule": timedelta(seconds=15)},
     "heartbeat": {"task": "portal.charging.tasks.heartbeat", "schedule": timedelta(seconds=5)},
 }
@@ -230,9 +234,7 @@ _static_storage = (
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if TESTING or DEBUG
-        else _static_storage
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage" if TESTING or DEBUG else _static_storage
     },
 }
 WHITENOISE_USE_FINDERS = TESTING or DEBUG

@@ -101,7 +101,9 @@ class Account(MPTTModel):
         constraints = [
             models.UniqueConstraint(fields=["enterprise", "code"], name="account_code_once_per_enterprise"),
             models.UniqueConstraint(
-                fields=["enterprise"], condition=Q(parent__isnull=True), name="account_one_root_per_enterprise"
+                fields=["enterprise"],
+                condition=Q(parent__isnull=True),
+                name="account_one_root_per_enterprise",
             ),
             # Concurrent roots once gave two enterprises the same tree_id (SCENARIOS, facts about the parts).
             models.UniqueConstraint(

@@ -42,7 +42,9 @@ class Bucket(models.Model):
     given_units = models.BigIntegerField(default=0)
     expired_units = models.BigIntegerField(default=0)
     closed_at = models.DateTimeField(null=True, help_text="When its rest expired or was carried over.")
-    key = models.CharField(max_length=120, unique=True, help_text="Names the act that made it, so that it is made once.")
+    key = models.CharField(
+        max_length=120, unique=True, help_text="Names the act that made it, so that it is made once."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = scoped(account=("account_id", "line__account_id"), line="line_id")
@@ -78,7 +80,9 @@ class Bucket(models.Model):
             ),
             models.CheckConstraint(condition=Q(valid_until__gt=F("valid_from")), name="bucket_valid_interval"),
             models.UniqueConstraint(
-                fields=["allowance", "cycle_start"], condition=Q(kind="grant"), name="bucket_one_grant_per_cycle"
+                fields=["allowance", "cycle_start"],
+                condition=Q(kind="grant"),
+                name="bucket_one_grant_per_cycle",
             ),
         ]
         indexes = [
@@ -102,7 +106,9 @@ class Reservation(models.Model):
 
     enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.PROTECT, related_name="+")
     bucket = models.ForeignKey(Bucket, on_delete=models.PROTECT, related_name="reservations")
-    key = models.CharField(max_length=160, unique=True, help_text="The session's own identity; repeating it does nothing.")
+    key = models.CharField(
+        max_length=160, unique=True, help_text="The session's own identity; repeating it does nothing."
+    )
     requested_units = models.BigIntegerField()
     granted_units = models.BigIntegerField()
     used_units = models.BigIntegerField(default=0)
@@ -119,6 +125,8 @@ class Reservation(models.Model):
                 condition=Q(granted_units__gte=0, used_units__gte=0, granted_units__lte=F("requested_units")),
                 name="reservation_within_request",
             ),
-            models.CheckConstraint(condition=Q(used_units__lte=F("granted_units")), name="reservation_used_within_grant"),
+            models.CheckConstraint(
+                condition=Q(used_units__lte=F("granted_units")), name="reservation_used_within_grant"
+            ),
         ]
         indexes = [models.Index(fields=["expires_at"], condition=Q(state="open"), name="reservation_to_sweep")]

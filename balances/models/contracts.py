@@ -8,7 +8,9 @@ from django.db.models import Q
 from balances import units
 from balances.scope import ScopedQuerySet, scoped
 
-SERVICE_CHOICES = [(int(service), units.SERVICE_NAMES[service].replace("_", " ").capitalize()) for service in units.Service]
+SERVICE_CHOICES = [
+    (int(service), units.SERVICE_NAMES[service].replace("_", " ").capitalize()) for service in units.Service
+]
 
 
 class _ZoneQuerySet(ScopedQuerySet):
@@ -77,7 +79,8 @@ class Contract(models.Model):
             models.UniqueConstraint(fields=["enterprise", "number"], name="contract_number_once"),
             models.CheckConstraint(condition=Q(cycle_anchor_day__range=(1, 31)), name="contract_anchor_is_a_day"),
             models.CheckConstraint(
-                condition=Q(ends_at__isnull=True) | Q(ends_at__gt=models.F("starts_at")), name="contract_ends_after_start"
+                condition=Q(ends_at__isnull=True) | Q(ends_at__gt=models.F("starts_at")),
+                name="contract_ends_after_start",
             ),
         ]
 
@@ -153,7 +156,9 @@ class Rate(models.Model):
     increment_units = models.BigIntegerField(default=1, help_text="Usage is rounded up to whole increments.")
     minimum_units = models.BigIntegerField(default=0)
     overage_price_micros = models.BigIntegerField(help_text="Price of one block beyond the allowance, in micros.")
-    overage_block_units = models.BigIntegerField(default=1, help_text="Units in the block that the price is quoted for.")
+    overage_block_units = models.BigIntegerField(
+        default=1, help_text="Units in the block that the price is quoted for."
+    )
 
     objects = scoped(account=None)
 

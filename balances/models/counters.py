@@ -51,13 +51,21 @@ class Counter(models.Model):
     pk = models.CompositePrimaryKey(
         "enterprise_id", "owner_kind", "owner_id", "grain", "period_start", "service", "zone_id", "payer"
     )
-    enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False)
+    enterprise = models.ForeignKey(
+        "balances.Enterprise",
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
     owner_kind = models.SmallIntegerField(choices=OwnerKind)
     owner_id = models.BigIntegerField()
     grain = models.SmallIntegerField(choices=Grain)
     period_start = models.DateTimeField()
     service = models.SmallIntegerField(choices=SERVICE_CHOICES)
-    zone = models.ForeignKey("balances.Zone", on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False)
+    zone = models.ForeignKey(
+        "balances.Zone", on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
+    )
     payer = models.SmallIntegerField(choices=Payer, default=Payer.CORPORATE)
     used_units = models.BigIntegerField(default=0)
     overage_units = models.BigIntegerField(default=0)

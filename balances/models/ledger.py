@@ -32,7 +32,9 @@ class Entry(models.Model):
     at = models.DateTimeField(help_text="When it counts: a cycle's end, the moment of a transfer.")
     recorded_at = models.DateTimeField()
     actor = models.CharField(max_length=160)
-    key = models.CharField(max_length=160, null=True, unique=True, help_text="Idempotency key of the act, where it has one.")
+    key = models.CharField(
+        max_length=160, null=True, unique=True, help_text="Idempotency key of the act, where it has one."
+    )
     transfer = models.UUIDField(null=True, help_text="Ties the two sides of a transfer.")
 
     objects = scoped(account=("bucket__account_id", "bucket__line__account_id"), line="bucket__line_id")

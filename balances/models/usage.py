@@ -34,7 +34,11 @@ class UsageBatch(models.Model):
     id = models.UUIDField(primary_key=True, editable=False)
     operator = models.ForeignKey("balances.Operator", on_delete=models.PROTECT, related_name="+")
     enterprise = models.ForeignKey(
-        "balances.Enterprise", on_delete=models.PROTECT, null=True, related_name="+", help_text="Null: several."
+        "balances.Enterprise",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="Null: several.",
     )
     source = models.ForeignKey(UsageSource, on_delete=models.PROTECT, related_name="+")
     accepted_by = models.CharField(max_length=160)
@@ -84,11 +88,7 @@ class UsagePart(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=~Q(state="done")
-                | Q(
-                    record_count=models.F("charged_count")
-                    + models.F("duplicate_count")
-                    + models.F("suspended_count")
-                ),
+                | Q(record_count=models.F("charged_count") + models.F("duplicate_count") + models.F("suspended_count")),
                 name="usage_part_accounts_for_every_record",
             ),
         ]
@@ -101,8 +101,16 @@ class UsageIdentity(models.Model):
     """(source, source_record_id) of every record that had an effect, with the hash of its content."""
 
     pk = models.CompositePrimaryKey("enterprise_id", "source_id", "source_record_id")
-    enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False)
-    source = models.ForeignKey(UsageSource, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False)
+    enterprise = models.ForeignKey(
+        "balances.Enterprise",
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    source = models.ForeignKey(
+        UsageSource, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
+    )
     source_record_id = models.CharField(max_length=80)
     content_hash = models.BigIntegerField()
     usage_id = models.BigIntegerField(help_text="The usage record; of a suspended one, minus its suspense id.")
@@ -117,10 +125,15 @@ class UsageRecord(models.Model):
     """One CDR as charged: what was used, by which line, for which account, when. Partitioned by month of `used_at`."""
 
     id = models.BigIntegerField(primary_key=True)
-    enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False)
+    enterprise = models.ForeignKey(
+        "balances.Enterprise", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False
+    )
     line = models.ForeignKey("balances.Line", on_delete=models.DO_NOTHING, related_name="usage", db_constraint=False)
     account = models.ForeignKey(
-        "balances.Account", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False,
+        "balances.Account",
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        db_constraint=False,
         help_text="The account of the line when it was used.",
     )
     part = models.ForeignKey(UsagePart, on_delete=models.DO_NOTHING, related_name="+", db_constraint=False)
@@ -155,22 +168,30 @@ class ChargeLine(models.Model):
     """
 
     pk = models.CompositePrimaryKey("usage_id", "number")
-    enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False)
-    usage = models.ForeignKey(UsageRecord, on_delete=models.DO_NOTHING, related_name="charge_lines", db_constraint=False)
+    enterprise = models.ForeignKey(
+        "balances.Enterprise", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False
+    )
+    usage = models.ForeignKey(
+        UsageRecord, on_delete=models.DO_NOTHING, related_name="charge_lines", db_constraint=False
+    )
     number = models.SmallIntegerField()
     used_at = models.DateTimeField(help_text="Of the usage record: the partition key.")
     starts_at = models.DateTimeField(help_text="The stretch: where the session was split, later than used_at.")
     cycle_start = models.DateTimeField()
     payer = models.SmallIntegerField(choices=Payer)
     path = models.ForeignKey("balances.AccountPath", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False)
-    version = models.ForeignKey("balances.ContractVersion", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False)
+    version = models.ForeignKey(
+        "balances.ContractVersion", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False
+    )
     rate = models.ForeignKey("balances.Rate", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False)
     units = models.BigIntegerField()
     overage_units = models.BigIntegerField()
     amount_micros = models.BigIntegerField()
     bucket_ids = ArrayField(models.BigIntegerField(), default=list)
     bucket_units = ArrayField(models.BigIntegerField(), default=list)
-    reasons = models.CharField(max_length=200, help_text="Codes, space-separated; `portal.charging.reasons` words them.")
+    reasons = models.CharField(
+        max_length=200, help_text="Codes, space-separated; `portal.charging.reasons` words them."
+    )
     charge_sequence = models.BigIntegerField()
 
     objects = scoped(account="usage__account_id", line="usage__line_id")

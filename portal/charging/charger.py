@@ -213,7 +213,9 @@ class Charger:
         self._suspend(part, position, usage, SuspenseReason.CONFLICT, detail, takes_identity=False)
         return SUSPENDED
 
-    def _suspend(self, part: Part, position: int, usage: Usage, reason: str, detail: str, *, takes_identity: bool) -> None:
+    def _suspend(
+        self, part: Part, position: int, usage: Usage, reason: str, detail: str, *, takes_identity: bool
+    ) -> None:
         takes_identity = takes_identity and self.enterprise_id is not None
         self.suspended.append(
             Suspended(
@@ -243,7 +245,11 @@ class Charger:
         ended_at = usage.ended_at
         usage_id = self._next_usage_id()
         rounded = f" rounded:{rate.increment_units}" if charged_units != usage.units else ""
-        if ended_at and ended_at > stretch.ends and len(stretches := self.state.stretches_between(used_at, ended_at)) > 1:
+        if (
+            ended_at
+            and ended_at > stretch.ends
+            and len(stretches := self.state.stretches_between(used_at, ended_at)) > 1
+        ):
             shares = split_by_time(charged_units, used_at, ended_at, stretches)
             if any((service, zone_id) not in part_stretch.rates for part_stretch, _, _ in shares):
                 raise _Cannot(SuspenseReason.NO_RATE, suspense_texts.no_rate(service, usage.visited_network))
@@ -255,7 +261,19 @@ class Charger:
                 )  # fmt: skip
         else:
             self._charge_stretch(
-                usage_id, 0, used_at, used_at, stretch, rate, chain, line_id, service, zone_id, charged_units, rounded, 1
+                usage_id,
+                0,
+                used_at,
+                used_at,
+                stretch,
+                rate,
+                chain,
+                line_id,
+                service,
+                zone_id,
+                charged_units,
+                rounded,
+                1,
             )
         ended = ended_at or "\\N"
         attributes = _escaped(_json.encode(usage.attributes).decode()) if usage.attributes else "\\N"
@@ -323,7 +341,18 @@ class Charger:
             else:
                 left -= self._draw(head, left, draws)
         amount = arithmetic.price_micros(left, rate.price_micros, rate.block_units) if left else 0
-        self._count(chain, line_id, service, zone_id, cycle.starts, stretch.day_of(starts), charged_units, left, amount, records)
+        self._count(
+            chain,
+            line_id,
+            service,
+            zone_id,
+            cycle.starts,
+            stretch.day_of(starts),
+            charged_units,
+            left,
+            amount,
+            records,
+        )
         self._mark(plan, cycle, line_id, service, charged_units, usage_id, starts)
         if not left:
             code = "allowance" if charged_units else "nothing"
@@ -415,7 +444,15 @@ class Charger:
             meter.next_level = meter.levels[-1][0] if meter.levels else None
             self.crossed.append(
                 Crossed(
-                    threshold_id, meter.account_id, meter.line_id, service, period_start, level, meter.used, base, usage_id,
+                    threshold_id,
+                    meter.account_id,
+                    meter.line_id,
+                    service,
+                    period_start,
+                    level,
+                    meter.used,
+                    base,
+                    usage_id,
                     crossed_at,
                 )  # fmt: skip
             )
@@ -436,7 +473,9 @@ class Charger:
     def changes(self) -> list[Change]:
         """What the group did to buckets: one consumption entry a bucket, and the corrections of late usage."""
         changes = [
-            Change(bucket_id, kind, units, self.at) for (bucket_id, kind), units in sorted(self.recovered.items()) if units
+            Change(bucket_id, kind, units, self.at)
+            for (bucket_id, kind), units in sorted(self.recovered.items())
+            if units
         ]
         # A bucket gives back what was carried over only after the carrying has been undone on its own side.
         changes.sort(key=lambda change: change.kind)
@@ -448,10 +487,18 @@ class Charger:
     def increments(self) -> dict[tuple, dict[int, list[int]]]:
         """What to add to counters: (owner kind, grain, period start, service, zone) -> owner -> [used, overage, amount,
         records]. The sums of a chain are spread over its accounts here, once a group instead of once a record."""
-        account, line, cycle, day = int(OwnerKind.ACCOUNT), int(OwnerKind.LINE), int(Grain.CYCLE), int(Grain.DAY)
+        account, line, cycle, day = (
+            int(OwnerKind.ACCOUNT),
+            int(OwnerKind.LINE),
+            int(Grain.CYCLE),
+            int(Grain.DAY),
+        )
         series: dict[tuple, dict[int, list[int]]] = defaultdict(dict)
         for (chain, service, zone_id, cycle_start, day_start), added in self.by_chain.items():
-            for key in ((account, cycle, cycle_start, service, zone_id), (account, day, day_start, service, zone_id)):
+            for key in (
+                (account, cycle, cycle_start, service, zone_id),
+                (account, day, day_start, service, zone_id),
+            ):
                 owners = series[key]
                 for account_id in chain.account_ids:
                     total = owners.get(account_id)

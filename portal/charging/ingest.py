@@ -27,12 +27,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Who delivers, and for whom: `enterprise_id` None where the sender reports for several enterprises."""
+    """Who delivers, and for whom: `enterprise_id` None where the sender reports for several enterprises of the
+    operator; `among` then bounds them (empty: all). Numbers of others are as unknown as if nobody had them."""
 
     operator_id: int
     enterprise_id: int | None
     source_id: int
     accepted_by: str
+    among: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def source(*, operator_id: int, name: str) -> int:
 OWNERS_QUERY = """
     SELECT n.kind, n.number, n.enterprise_id, lower(n.during), upper(n.during)
     FROM balances_numberassignment n JOIN balances_enterprise e ON e.id = n.enterprise_id AND e.operator_id = %s
-    WHERE n.number = ANY(%s::bigint[])
+    WHERE n.number = ANY(%s::bigint[]) AND (cardinality(%s::bigint[]) = 0 OR n.enterprise_id = ANY(%s::bigint[]))
 """
 
 
@@ -154,7 +156,8 @@ def record(*, delivery: Delivery, usages: list[Usage], at: datetime) -> tuple[uu
             drafts = [PartDraft(delivery.enterprise_id, records.encode_payload(usages), len(usages), None)]
         else:
             numbers = list({usage.number for usage in usages})
-            cursor.execute(OWNERS_QUERY, [delivery.operator_id, numbers])
+            among = list(delivery.among)
+            cursor.execute(OWNERS_QUERY, [delivery.operator_id, numbers, among, among])
             drafts = split_by_enterprise(usages, cursor.fetchall())
         parts = []
         for statement, values in insert_statements(delivery, drafts, batch_id, at):
@@ -191,7 +194,10 @@ def nudge(enterprise_ids: list[int | None]) -> None:
         try:
             if inbox().set(nudge_key(enterprise_id), 1, nx=True, ex=5):
                 charge_enterprise.apply_async(
-                    kwargs={"enterprise_id": enterprise_id or 0}, queue=queue_of(enterprise_id), retry=False, expires=60
+                    kwargs={"enterprise_id": enterprise_id or 0},
+                    queue=queue_of(enterprise_id),
+                    retry=False,
+                    expires=60,
                 )
         except Exception as error:
             # The delivery is durable already; the sweep picks it up when the broker is back.

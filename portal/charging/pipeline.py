@@ -196,7 +196,7 @@ def _charge_parts(
                 transaction.set_rollback(True)
                 _states.drop(enterprise_id or 0)
                 return Counts()
-    except BaseException as error:
+    except BaseException:
         # The memory has run ahead of the database.
         _states.drop(enterprise_id or 0)
         raise

@@ -176,7 +176,8 @@ def _identity_of(mapping: Any) -> str:
         raise Unidentifiable("source_record_id is missing or empty.", field="source_record_id")
     if len(identity) > 80 or re.search(r"[\x00-\x1f]", identity):
         raise Unidentifiable(
-            "source_record_id must have at most 80 characters and no control characters.", field="source_record_id"
+            "source_record_id must have at most 80 characters and no control characters.",
+            field="source_record_id",
         )
     return identity
 
@@ -194,11 +195,17 @@ def _explain(mapping: Mapping[str, Any], error: msgspec.ValidationError) -> tupl
             except ValueError:
                 return SuspenseReason.MALFORMED, f"units is “{value}”; a whole number is expected."
         if isinstance(value, float) and value == value and abs(value) != float("inf") and value != int(value):
-            return SuspenseReason.FRACTIONAL_UNITS, f"units is {value}; whole units of the service are expected."
+            return (
+                SuspenseReason.FRACTIONAL_UNITS,
+                f"units is {value}; whole units of the service are expected.",
+            )
         if isinstance(value, int | float) and value < 0:
             return SuspenseReason.NEGATIVE_UNITS, f"units is {value}; usage is never negative."
         if isinstance(value, int | float) and value > units.LARGEST_UNITS:
-            return SuspenseReason.ABSURD_UNITS, f"units is {value}; at most {units.LARGEST_UNITS} is believed."
+            return (
+                SuspenseReason.ABSURD_UNITS,
+                f"units is {value}; at most {units.LARGEST_UNITS} is believed.",
+            )
     if field in ("started_at", "ended_at") and isinstance(value, str):
         try:
             if datetime.fromisoformat(value).tzinfo is None:

@@ -203,7 +203,9 @@ class EnterpriseState:
         zone_id = self.zone_by_network.get(network)
         if zone_id is None:
             prefixes = (network[:length] for length in range(len(network), 0, -1))
-            zone_id = next((self._zone_prefixes[p] for p in prefixes if p in self._zone_prefixes), self._default_zone_id)
+            zone_id = next(
+                (self._zone_prefixes[p] for p in prefixes if p in self._zone_prefixes), self._default_zone_id
+            )
             self.zone_by_network[network] = zone_id
         return zone_id
 
@@ -252,7 +254,9 @@ class EnterpriseState:
         # The tree is one and the same between two moves; chains are remembered by the interval they were asked for.
         self._moves = sorted({starts for places in self._placements.values() for starts, _ in places[1:]})
         self._chains: dict[tuple[int, int], Chain] = {}
-        cursor.execute("SELECT id, account_ids FROM balances_accountpath WHERE enterprise_id = %s", [self.enterprise_id])
+        cursor.execute(
+            "SELECT id, account_ids FROM balances_accountpath WHERE enterprise_id = %s", [self.enterprise_id]
+        )
         self._path_ids = {tuple(account_ids): path_id for path_id, account_ids in cursor.fetchall()}
 
     def chain_of(self, cursor, account_id: int, used_at: str) -> Chain:
@@ -311,7 +315,10 @@ class EnterpriseState:
     def _extend_stretches(self, until: datetime) -> None:
         horizon = until + timedelta(days=40)
         stretches = [
-            stretch for terms in self.terms for stretch in terms.stretches(self._cycle, horizon) if stretch.starts < stretch.ends
+            stretch
+            for terms in self.terms
+            for stretch in terms.stretches(self._cycle, horizon)
+            if stretch.starts < stretch.ends
         ]
         self._stretches = sorted(stretches, key=lambda stretch: stretch.starts)
         self._stretches_until = canonical_time(horizon - timedelta(days=1))
@@ -431,7 +438,11 @@ class _Terms:
         rates: dict[int, dict[tuple[int, int], RateTerms]] = defaultdict(dict)
         for rate in Rate.objects.filter(version__in=self.versions):
             rates[rate.version_id][rate.service, rate.zone_id] = RateTerms(
-                rate.id, rate.increment_units, rate.minimum_units, rate.overage_price_micros, rate.overage_block_units
+                rate.id,
+                rate.increment_units,
+                rate.minimum_units,
+                rate.overage_price_micros,
+                rate.overage_block_units,
             )
         self.rates = rates
 

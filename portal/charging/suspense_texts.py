@@ -30,7 +30,9 @@ def unassigned_line(number: int, used_at: str, residences) -> str:
 
 def future(used_at: str, now: str) -> str:
     """Used later than now."""
-    return f"Used at {_when(used_at)}, but it is {_when(now)}. Check the sender's clock; recycle when the time has come."
+    return (
+        f"Used at {_when(used_at)}, but it is {_when(now)}. Check the sender's clock; recycle when the time has come."
+    )
 
 
 def before_contract(used_at: str, first: str) -> str:
@@ -65,4 +67,6 @@ def conflict(usage_id: int) -> str:
 
 def internal() -> str:
     """The record made charging fail."""
-    return "This record could not be processed; the fault is logged. Its neighbours were charged. Recycle after the mend."
+    return (
+        "This record could not be processed; the fault is logged. Its neighbours were charged. Recycle after the mend."
+    )

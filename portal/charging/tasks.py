@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from celery import shared_task
@@ -80,7 +80,7 @@ def sweep_reservations() -> None:
 @shared_task
 def prepare_partitions() -> None:
     """Have this and the next two months' partitions ready."""
-    month = date.today().replace(day=1)
+    month = datetime.now(UTC).date().replace(day=1)
     for _ in range(3):
         pipeline.prepare_month(month)
         month = (month + timedelta(days=32)).replace(day=1)
