@@ -129,17 +129,13 @@ class Stack:
             timeout=timeout_seconds,
         )
         if finished.returncode != 0:
-            raise AssertionError(
-                f"manage.py {' '.join(arguments)} failed:\n{finished.stdout}{finished.stderr}"
-            )
+            raise AssertionError(f"manage.py {' '.join(arguments)} failed:\n{finished.stdout}{finished.stderr}")
         return finished.stdout
 
     @property
     def _own(self) -> embedded.Servers:
         if self.servers is None:
-            raise AssertionError(
-                "This stack shares its servers with other tests: use own_stack() to kill them."
-            )
+            raise AssertionError("This stack shares its servers with other tests: use own_stack() to kill them.")
         return self.servers
 
     def _start_server(self, server: Server) -> None:

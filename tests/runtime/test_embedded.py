@@ -210,9 +210,7 @@ def test_lost_passwords_are_reported_and_nothing_is_deleted(data_dir: Path) -> N
     assert embedded.start(data_dir, durable=False).started
 
 
-def test_too_little_room_on_the_disk_is_said_in_one_sentence(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_little_room_on_the_disk_is_said_in_one_sentence(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "REQUIRED_BYTES", 1 << 60)
     with pytest.raises(RuntimeProblem, match="Make room"):
         embedded.start(data_dir, durable=False)

@@ -105,8 +105,7 @@ def test_a_taken_port_is_one_helpful_sentence_and_starts_nothing(portal: Portal)
         finished = portal.run_to_its_end()
     assert finished.returncode == 1
     assert finished.stderr == (
-        f"Port {portal.port} is taken by another program. "
-        f"Choose another one: PORT={portal.port + 1} make run\n"
+        f"Port {portal.port} is taken by another program. Choose another one: PORT={portal.port + 1} make run\n"
     )
     assert not (portal.data_dir / "embedded.json").exists()
 
