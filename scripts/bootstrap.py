@@ -64,8 +64,7 @@ def make_environment() -> None:
         shutil.rmtree(VENV, ignore_errors=True)
         if "ensurepip" in words:
             raise CannotInstall(
-                f"This Python has no ensurepip. Install it; on Debian and Ubuntu: apt-get install "
-                f"python{version}-venv"
+                f"This Python has no ensurepip. Install it; on Debian and Ubuntu: apt-get install python{version}-venv"
             )
         raise CannotInstall(f"Python could not make {VENV}: {tail(words)}")
 

@@ -31,8 +31,7 @@ def find_browser() -> str:
         if found:
             return found
     raise BrowserMissing(
-        "Chromium is not installed. Install it (Debian: apt-get install chromium), or set CHROMIUM to its "
-        "path."
+        "Chromium is not installed. Install it (Debian: apt-get install chromium), or set CHROMIUM to its path."
     )
 
 

@@ -74,9 +74,7 @@ class TestDatabase:
                 self._make_template(connection)
             self._drop(connection, name)
             connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                    sql.Identifier(name), sql.Identifier(self.template)
-                )
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(self.template))
             )
         with psycopg.connect(with_database(self.owner_url, name), autocommit=True) as connection:
             self._let_in(connection)  # rights on a database itself are not copied from its template
@@ -104,9 +102,7 @@ class TestDatabase:
         with psycopg.connect(url, autocommit=True) as database:
             self._allow_emptying(database)
         connection.execute(
-            sql.SQL("ALTER DATABASE {} RENAME TO {}").format(
-                sql.Identifier(unfinished), sql.Identifier(self.template)
-            )
+            sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(unfinished), sql.Identifier(self.template))
         )
 
     def _let_in(self, connection: psycopg.Connection) -> None:
@@ -141,8 +137,7 @@ class TestDatabase:
             )
         )
         truncate_triggers = connection.execute(
-            "SELECT tgrelid::regclass::text, tgname FROM pg_trigger"
-            " WHERE NOT tgisinternal AND tgtype & 32 <> 0"
+            "SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE NOT tgisinternal AND tgtype & 32 <> 0"
         ).fetchall()
         for table, trigger in truncate_triggers:
             connection.execute(
@@ -151,9 +146,7 @@ class TestDatabase:
 
     @staticmethod
     def _exists(connection: psycopg.Connection, name: str) -> bool:
-        return (
-            connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is not None
-        )
+        return connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is not None
 
     @staticmethod
     def _drop(connection: psycopg.Connection, name: str) -> None:

@@ -34,9 +34,7 @@ def locate() -> Binaries:
     binaries = Binaries(postgres=folder / "postgres", initdb=folder / "initdb", valkey=_valkey_program())
     for program in (binaries.postgres, binaries.initdb):
         if not program.exists():
-            raise RuntimeProblem(
-                f"{program} is missing: the installation is not complete. Delete .venv and try again."
-            )
+            raise RuntimeProblem(f"{program} is missing: the installation is not complete. Delete .venv and try again.")
     return binaries
 
 

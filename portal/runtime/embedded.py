@@ -166,9 +166,7 @@ def _place_elsewhere(data_dir: Path) -> Path:
 def _make_place_elsewhere(place: Path) -> Path:
     """For a data folder that the server user cannot reach, such as one below /root."""
     if place.is_symlink() or (place.exists() and place.stat().st_uid != os.geteuid()):
-        raise RuntimeProblem(
-            f"{place} belongs to somebody else. Remove it, or set DATA_DIR to another folder."
-        )
+        raise RuntimeProblem(f"{place} belongs to somebody else. Remove it, or set DATA_DIR to another folder.")
     if place.exists():
         # Its data folder, and with it the passwords, has been deleted: nobody can open this database again.
         shutil.rmtree(place)

@@ -73,9 +73,7 @@ def _parent_id(process: psutil.Process) -> int:
         return 0
 
 
-def end(
-    processes: Iterable[psutil.Process], *, first: int = signal.SIGTERM, grace_seconds: float = 5
-) -> None:
+def end(processes: Iterable[psutil.Process], *, first: int = signal.SIGTERM, grace_seconds: float = 5) -> None:
     """Send `first` to the processes, and SIGKILL to those still there after `grace_seconds`."""
     processes = list(processes)
     for process in processes:

@@ -45,8 +45,6 @@ def _stop_what_runs(data_dir: Path) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
         while run_lock.holder(data_dir) is not None:
             if time.monotonic() > deadline:
-                raise RuntimeProblem(
-                    f"Process {process} did not stop in {WAIT_SECONDS} s; nothing was deleted."
-                )
+                raise RuntimeProblem(f"Process {process} did not stop in {WAIT_SECONDS} s; nothing was deleted.")
             time.sleep(0.1)
     embedded.stop(data_dir, at_once=True)

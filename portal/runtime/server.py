@@ -197,8 +197,7 @@ def explain(title: str, words: str, log: Path) -> RuntimeProblem:
         return RuntimeProblem(f"{title} cannot start: the disk is full. Make room and start again.")
     if "Exec format error" in words or "GLIBC_" in words or "required file not found" in words:
         return RuntimeProblem(
-            f"{title} has no build that fits this system. Set DATABASE_URL and REDIS_URL to servers of your "
-            "own."
+            f"{title} has no build that fits this system. Set DATABASE_URL and REDIS_URL to servers of your own."
         )
     last = " / ".join([line.strip() for line in words.splitlines() if line.strip()][-3:])
     return RuntimeProblem(f"{title} did not start: {last or 'it said nothing'} ({log})")

@@ -116,9 +116,7 @@ class Supervisor:
         self._commands.remove(command)
         if command.returncode != 0:
             name = list(command.args)[2]
-            raise RuntimeProblem(
-                f"`manage.py {name}` failed (exit code {command.returncode}); its output is above."
-            )
+            raise RuntimeProblem(f"`manage.py {name}` failed (exit code {command.returncode}); its output is above.")
 
     def _start_services(self) -> None:
         options, logs = self.options, self.options.data_dir / "logs"
@@ -195,9 +193,7 @@ class Supervisor:
 
     def _give_up_if_hopeless(self, one: Service, end: str) -> None:
         if not self.ready and one.failures >= GIVE_UP_AFTER:
-            raise RuntimeProblem(
-                f"{one.name} does not start ({end}). The end of {one.log}:\n{one.last_words()}"
-            )
+            raise RuntimeProblem(f"{one.name} does not start ({end}). The end of {one.log}:\n{one.last_words()}")
 
     # --- stop ----------------------------------------------------------------------------------------------
 
@@ -235,9 +231,7 @@ def check_port(host: str, port: int) -> None:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as listener:
-            listener.setsockopt(
-                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-            )  # connections still closing are no matter
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections still closing are no matter
             listener.bind(address)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -265,13 +259,10 @@ def logins(cast_file: Path) -> list[str]:
         cast = json.loads(cast_file.read_text())
     except (OSError, ValueError):
         return []
-    rows = [
-        tuple(str(person.get(key, "")) for key in ("email", "password", "name", "role")) for person in cast
-    ]
+    rows = [tuple(str(person.get(key, "")) for key in ("email", "password", "name", "role")) for person in cast]
     widths = [max(len(row[column]) for row in rows) for column in range(4)] if rows else []
     return ["Sign in as (e-mail, password):"] + [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
 
 
