@@ -1,0 +1,73 @@
+"""Why this charge: one usage record, explained from what is stored with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from balances.models import Account, Line
+from balances.models.usage import ChargeLine
+from balances.scope import Scope
+from balances.selectors import charges
+from balances.selectors.charges import Draw, Explanation
+from balances.selectors.terms import terms_at
+from portal import figures
+from portal.charging.reasons import REASONS
+from portal.web.context import place
+from portal.web.reach import found
+
+
+@dataclass(frozen=True, slots=True)
+class WordedStretch:
+    """One stretch of a charge with its reasons as sentences."""
+
+    line: ChargeLine
+    draws: list[Draw]
+    reasons: list[str]
+
+    @property
+    def drawn_units(self) -> int:
+        return self.line.units - self.line.overage_units
+
+
+def usage(request: HttpRequest, usage_id: int) -> HttpResponse:
+    """A usage record, its parts, what each drew, the reasons, and the ledger's entries."""
+    scope: Scope = request.tenancy.scope
+    explanation = found(charges.explain, scope, usage_id)
+    record = explanation.usage
+    account = Account.objects.within(scope).select_related("enterprise").filter(id=record.account_id).first()
+    place(request, account=account, enterprise=record.enterprise)
+    terms = terms_at(record.enterprise_id, record.used_at)
+    names = {account.id: account.name for account in explanation.path if account}
+    return render(
+        request,
+        "charges/page.html",
+        {
+            "explanation": explanation,
+            "stretches": [
+                WordedStretch(s.line, s.draws, _sentences(s.line.reasons, explanation, names))
+                for s in explanation.stretches
+            ],
+            "zone": terms.zone,
+            "currency": terms.currency,
+            "can_see_account": account is not None,
+            "can_see_line": Line.objects.within(scope).filter(id=record.line_id).exists(),
+            "attributes": json.dumps(record.attributes, indent=2, ensure_ascii=False) if record.attributes else "",
+        },
+    )
+
+
+def _sentences(reasons: str, explanation: Explanation, names: dict[int, str]) -> list[str]:
+    """The stored codes as sentences; their arguments as quantities and names instead of numbers."""
+    sentences = []
+    for reason in reasons.split():
+        code, _, argument = reason.partition(":")
+        if code == "rounded":
+            argument = figures.quantity(int(argument), explanation.usage.service)
+        elif code == "stopped":
+            argument = names.get(int(argument), "outside your view")
+        sentences.append(REASONS.get(code, code).replace("{}", argument))
+    return sentences
