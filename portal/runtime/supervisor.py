@@ -45,7 +45,7 @@ class Supervisor:
     environment: dict[str, str] = field(default_factory=dict)
     stop_asked: bool = False
     ready: bool = False
-    _commands: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _commands: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _servers_looked_at: float = 0.0
 
     def run(self) -> None:
@@ -80,42 +80,42 @@ class Supervisor:
             with step("PostgreSQL 18 and Valkey are up"):
                 self.servers = embedded.start(self.options.data_dir, end_with_parent=True, say=say)
             self.environment.update(self.servers.environment())
-        collecting = None
-        if static_files.out_of_date(self.options.data_dir):
+        collect = static_files.out_of_date(self.options.data_dir)
+        if collect:
             # It needs no database, so it begins first and is awaited last.
-            collecting = self._begin("collectstatic", "--noinput", "--clear", "--verbosity=0")
+            self._begin("collectstatic", "--noinput", "--clear", "--verbosity=0")
         with step("The schema is up to date"):
-            self._finish(self._begin("migrate", "--noinput", "--verbosity=0"))
+            self._begin("migrate", "--noinput", "--verbosity=0")
+            self._finish("migrate")
         if self.options.demo:
             with step("The demo enterprises are there"):
-                self._finish(self._begin("demo", "--if-empty"))
-        if collecting is not None:
+                self._begin("demo", "--if-empty")
+                self._finish("demo")
+        if collect:
             with step("Static files are collected"):
-                self._finish(collecting)
+                self._finish("collectstatic")
             static_files.note(self.options.data_dir)
 
-    def _begin(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def _begin(self, name: str, *options: str) -> None:
         """Start one command of manage.py; it prints for itself."""
         self._check_stop()
-        command = subprocess.Popen(
-            [sys.executable, "manage.py", *arguments],
+        self._commands[name] = subprocess.Popen(
+            [sys.executable, "manage.py", name, *options],
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=processes.end_with_parent(signal.SIGTERM),
         )
-        self._commands.append(command)
-        return command
 
-    def _finish(self, command: subprocess.Popen[bytes]) -> None:
+    def _finish(self, name: str) -> None:
         """Wait until a command has ended well. Raises RuntimeProblem if it failed, Stopped if asked to."""
+        command = self._commands[name]
         while command.poll() is None:
             time.sleep(0.02)
             self._check_stop()
-        self._commands.remove(command)
+        del self._commands[name]
         if command.returncode != 0:
-            name = list(command.args)[2]
             raise RuntimeProblem(f"`manage.py {name}` failed (exit code {command.returncode}); its output is above.")
 
     def _start_services(self) -> None:
@@ -211,7 +211,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         begun = time.monotonic()
-        children = [*self._commands, *(one.child for one in self.services if one.child is not None)]
+        children = [*self._commands.values(), *(one.child for one in self.services if one.child is not None)]
         if children:
             say("Stopping")
         processes.end_groups(children, grace_seconds=STOP_SECONDS)
