@@ -343,14 +343,12 @@ def _place(account: Account, new_parent: Account, at: datetime) -> None:
     since = current.during.lower
     if since is not None and at < since:
         raise MoveRefused(
-            f"“{account.name}” was moved on {since:%Y-%m-%d %H:%M} UTC; "
-            "it cannot be moved as of an earlier time.",
+            f"“{account.name}” was moved on {since:%Y-%m-%d %H:%M} UTC; it cannot be moved as of an earlier time.",
             field="at",
         )
     if _was_below(account.enterprise_id, new_parent.id, account.id, at):
         raise MoveRefused(
-            f"“{new_parent.name}” hung below “{account.name}” after {at:%Y-%m-%d %H:%M} UTC; "
-            "choose a later time.",
+            f"“{new_parent.name}” hung below “{account.name}” after {at:%Y-%m-%d %H:%M} UTC; choose a later time.",
             field="at",
         )
     if since == at:  # moved twice at one instant: the later word holds
@@ -371,8 +369,8 @@ def _was_below(enterprise_id: int, lower_id: int, upper_id: int, since: datetime
     rows = AccountPlacement.objects.filter(enterprise_id=enterprise_id).filter(
         Q(during__upper_inf=True) | Q(during__endswith__gt=since)
     )
-    for account_id, parent_id, during in rows.values_list("account_id", "parent_id", "during"):
-        placements.setdefault(account_id, []).append((parent_id, during.lower or since, during.upper))
+    for child_id, above_id, during in rows.values_list("account_id", "parent_id", "during"):
+        placements.setdefault(child_id, []).append((above_id, during.lower or since, during.upper))
     waiting: list[tuple[int, datetime, datetime | None]] = [(lower_id, since, None)]
     while waiting:
         current, starts_at, ends_at = waiting.pop()
@@ -391,9 +389,7 @@ def _uses(account: Account, at: datetime) -> list[str]:
     """What keeps an account open, in words."""
     lasting = Q(during__upper_inf=True) | Q(during__endswith__gt=at)
     planned = LineAssignment.objects.filter(lasting, account=account).values("line_id")
-    in_service = Line.objects.exclude(status=LineStatus.RETIRED).filter(
-        Q(account=account) | Q(id__in=planned)
-    )
+    in_service = Line.objects.exclude(status=LineStatus.RETIRED).filter(Q(account=account) | Q(id__in=planned))
     units_left = Q(remaining_units__gt=0) | Q(reserved_units__gt=0)
     open_buckets = Bucket.objects.filter(account=account, closed_at__isnull=True)
     counts = [

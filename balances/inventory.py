@@ -85,9 +85,7 @@ def add_person(
         account = _open_account(enterprise.id, account.id)
         if Person.objects.filter(enterprise=enterprise, number=number).exists():
             raise AlreadyUsed(f"The personnel number “{number}” is already used.", field="number")
-        person = Person.objects.create(
-            enterprise=enterprise, account=account, number=number, name=name, email=email
-        )
+        person = Person.objects.create(enterprise=enterprise, account=account, number=number, name=name, email=email)
         audit.record(
             enterprise_id=enterprise.id,
             account_id=account.id,
@@ -112,9 +110,7 @@ def add_device(
     """A device, known by its IMEI. Raises AlreadyUsed, Unreadable, Busy."""
     imei = fields.imei(imei)
     model = fields.text(model, field="model", label="The model", most=fields.LABEL_LENGTH, required=False)
-    ownership = fields.choice(
-        ownership, DeviceOwnership, field="ownership", default=DeviceOwnership.CORPORATE
-    )
+    ownership = fields.choice(ownership, DeviceOwnership, field="ownership", default=DeviceOwnership.CORPORATE)
     with locks.enterprise(enterprise.id):
         if Device.objects.filter(enterprise=enterprise, imei=imei).exists():
             raise AlreadyUsed(f"The device {imei} is already in the inventory.", field="imei")
@@ -252,9 +248,7 @@ def set_line_status(*, line: Line, status: str, actor: str, at: datetime) -> Lin
         return line
 
 
-def change_number(
-    *, line: Line, kind: NumberKind, number: str, from_at: datetime, actor: str, at: datetime
-) -> Line:
+def change_number(*, line: Line, kind: NumberKind, number: str, from_at: datetime, actor: str, at: datetime) -> Line:
     """Give a line another msisdn or imsi (a SIM swap) from `from_at` on; usage with the old one before stays
     its own.
 
@@ -393,20 +387,29 @@ def _end(intervals: QuerySet, at: datetime) -> None:
         intervals.filter(id=held.id).update(during=DateTimeTZRange(held.during.lower, at))
 
 
-_TODAY = """ UPDATE balances_line l SET account_id = today.account_id, msisdn = today.msisdn, imsi =
-today.imsi FROM ( SELECT l.id, COALESCE(a.account_id, l.account_id) AS account_id, COALESCE(m.number::text,
-l.msisdn) AS msisdn, COALESCE(lpad(i.number::text, 15, '0'), l.imsi) AS imsi FROM balances_line l LEFT JOIN
-balances_lineassignment a ON a.line_id = l.id AND a.during @> %(at)s::timestamptz LEFT JOIN
-balances_numberassignment m ON m.line_id = l.id AND m.kind = 1 AND m.during @> %(at)s::timestamptz LEFT JOIN
-balances_numberassignment i ON i.line_id = l.id AND i.kind = 2 AND i.during @> %(at)s::timestamptz WHERE
-l.enterprise_id = %(enterprise_id)s AND l.status <> 'retired' AND (%(line_id)s::bigint IS NULL OR l.id =
-%(line_id)s) ) today WHERE l.id = today.id AND (l.account_id, l.msisdn, l.imsi) IS DISTINCT FROM
-(today.account_id, today.msisdn, today.imsi)
+_TODAY = """
+    WITH held AS MATERIALIZED (
+        SELECT line_id, account_id FROM balances_lineassignment
+        WHERE enterprise_id = %(enterprise_id)s AND during @> %(at)s AND {of_line}
+    ), numbers AS MATERIALIZED (
+        SELECT line_id, max(number) FILTER (WHERE kind = 1) AS msisdn, max(number) FILTER (WHERE kind = 2) AS imsi
+        FROM balances_numberassignment
+        WHERE enterprise_id = %(enterprise_id)s AND during @> %(at)s AND {of_line}
+        GROUP BY line_id
+    )
+    UPDATE balances_line l
+    SET account_id = held.account_id, msisdn = COALESCE(numbers.msisdn::text, l.msisdn),
+        imsi = COALESCE(lpad(numbers.imsi::text, 15, '0'), l.imsi)
+    FROM held LEFT JOIN numbers USING (line_id)
+    WHERE l.id = held.line_id AND l.enterprise_id = %(enterprise_id)s AND l.status <> 'retired'
+      AND (l.account_id, l.msisdn, l.imsi) IS DISTINCT FROM (held.account_id,
+        COALESCE(numbers.msisdn::text, l.msisdn), COALESCE(lpad(numbers.imsi::text, 15, '0'), l.imsi))
 """
 
 
 def _show_today(enterprise_id: int, at: datetime, line_id: int | None = None) -> int:
     """Copy what holds at `at` into the lines themselves; returns how many changed."""
+    statement = _TODAY.format(of_line="true" if line_id is None else "line_id = %(line_id)s")
     with connection.cursor() as cursor:
-        cursor.execute(_TODAY, {"enterprise_id": enterprise_id, "at": at, "line_id": line_id})
+        cursor.execute(statement, {"enterprise_id": enterprise_id, "at": at, "line_id": line_id})
         return cursor.rowcount

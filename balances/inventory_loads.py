@@ -96,18 +96,13 @@ def load_people(*, enterprise: Enterprise, rows: Sequence[PersonRow], actor: str
         loading.copy(
             Person,
             columns,
-            (
-                (enterprise.id, account_id, number, name, email, at)
-                for number, name, email, account_id in good
-            ),
+            ((enterprise.id, account_id, number, name, email, at) for number, name, email, account_id in good),
         )
         _record(enterprise, "people.loaded", len(good), actor, at)
         return problems.result(len(good))
 
 
-def load_devices(
-    *, enterprise: Enterprise, rows: Sequence[DeviceRow], actor: str, at: datetime
-) -> LoadResult:
+def load_devices(*, enterprise: Enterprise, rows: Sequence[DeviceRow], actor: str, at: datetime) -> LoadResult:
     """Raises TooManyRows, Busy; everything else is reported by row and column."""
     loading.refuse_too_many(rows)
     problems = Problems()
@@ -138,6 +133,8 @@ def load_lines(*, enterprise: Enterprise, rows: Sequence[LineRow], actor: str, a
         _report_taken(enterprise.id, read, problems)
         good = [line for line in placed if line.row not in problems.rows]
         _write_lines(enterprise.id, good, at)
+        if len(good) >= loading.ROWS_TO_ANALYZE:
+            loading.analyze(Line, LineAssignment, NumberAssignment)
         _record(enterprise, "lines.loaded", len(good), actor, at)
         return problems.result(len(good))
 
@@ -292,9 +289,7 @@ def _open_accounts(enterprise_id: int) -> dict[str, int]:
     return dict(open_ones.values_list("code", "id"))
 
 
-def _find(
-    row: int, column: str, value: str, known: Mapping[str, int], noun: str, problems: Problems
-) -> int | None:
+def _find(row: int, column: str, value: str, known: Mapping[str, int], noun: str, problems: Problems) -> int | None:
     """The id behind a code; a missing or unknown one is reported."""
     value = value.strip()
     found = known.get(value)
@@ -307,13 +302,9 @@ def _find(
 
 def _place_line(line: _ReadLine, known: _Known, problems: Problems) -> _ReadLine:
     """The line with the ids of what its row names."""
-    line.account_id = _find(
-        line.row, "account_code", line.account_code, known.accounts, "open account", problems
-    )
+    line.account_id = _find(line.row, "account_code", line.account_code, known.accounts, "open account", problems)
     if line.person_number:
-        line.person_id = _find(
-            line.row, "person_number", line.person_number, known.people, "person", problems
-        )
+        line.person_id = _find(line.row, "person_number", line.person_number, known.people, "person", problems)
     if line.device_imei:
         line.device_id = _find(line.row, "device_imei", line.device_imei, known.devices, "device", problems)
     return line
@@ -372,10 +363,7 @@ def _write_lines(enterprise_id: int, lines: Sequence[_ReadLine], at: datetime) -
     loading.copy(
         LineAssignment,
         ["enterprise_id", "line_id", "account_id", "during"],
-        (
-            (enterprise_id, i, n.account_id, loading.interval(n.starts_at))
-            for i, n in zip(ids, lines, strict=True)
-        ),
+        ((enterprise_id, i, n.account_id, loading.interval(n.starts_at)) for i, n in zip(ids, lines, strict=True)),
     )
     try:
         with transaction.atomic():
@@ -390,9 +378,7 @@ def _write_lines(enterprise_id: int, lines: Sequence[_ReadLine], at: datetime) -
                 ),
             )
     except IntegrityError:
-        raise TakenMeanwhile(
-            "One of the numbers was taken at this very moment. Send the file again."
-        ) from None
+        raise TakenMeanwhile("One of the numbers was taken at this very moment. Send the file again.") from None
 
 
 def _record(enterprise: Enterprise, action: str, count: int, actor: str, at: datetime) -> None:

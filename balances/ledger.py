@@ -182,8 +182,8 @@ def open_bucket(cursor, *, enterprise_id: int, new: NewBucket) -> tuple[int, boo
         VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0, 0, 0, 0, 0, 0, %s, now()) RETURNING id
         """,
         [
-            enterprise_id, new.account_id, new.line_id, new.allowance_id, new.source_id, new.kind, new.name, new.service,
-            list(new.zone_ids), new.priority, new.cycle_start, new.valid_from, new.valid_until, new.key,
+            enterprise_id, new.account_id, new.line_id, new.allowance_id, new.source_id, new.kind, new.name,
+            new.service, list(new.zone_ids), new.priority, new.cycle_start, new.valid_from, new.valid_until, new.key,
         ],
     )  # fmt: skip
     return cursor.fetchone()[0], True

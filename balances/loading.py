@@ -19,6 +19,10 @@ from balances.errors import Refused
 ROWS_MOST = 50_000
 
 
+#: From so many rows on, a load renews the statistics of its tables.
+ROWS_TO_ANALYZE = 1_000
+
+
 class TooManyRows(Refused):
     """More rows than one load takes."""
 
@@ -78,9 +82,7 @@ def next_ids(model: type[models.Model], count: int) -> list[int]:
     """Ids for `count` new rows, so that rows can refer to each other before they are written."""
     table = model._meta.db_table
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)", [table, count]
-        )
+        cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)", [table, count])
         return [row[0] for row in cursor.fetchall()]
 
 
@@ -95,6 +97,13 @@ def copy(model: type[models.Model], columns: Sequence[str], rows: Iterable[Seque
     with connection.cursor() as cursor, cursor.copy(statement) as stream:
         for row in rows:
             stream.write_row(row)
+
+
+def analyze(*tables_of: type[models.Model]) -> None:
+    """Let PostgreSQL count what a large load has just written: until it does, it plans joins for small tables."""
+    tables = ", ".join(connection.ops.quote_name(model._meta.db_table) for model in tables_of)
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {tables}")
 
 
 def interval(starts_at: datetime | None, ends_at: datetime | None = None) -> str:

@@ -17,7 +17,8 @@ MOST_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """An identity: its name, what it says, and the query that returns one row a fault (its text in the first column)."""
+    """An identity: its name, what it says,
+    and the query that returns one row a fault (its text in the first column)."""
 
     name: str
     says: str
@@ -43,23 +44,25 @@ _EFFECTS = """
         sum(units) FILTER (WHERE kind IN (4, 9)) AS given,
         sum(units) FILTER (WHERE kind IN (2, 7)) AS used,
         sum(units) FILTER (WHERE kind = 8) AS expired,
-        coalesce(sum(units) FILTER (WHERE kind = 5), 0) - coalesce(sum(units) FILTER (WHERE kind IN (6, 7)), 0) AS reserved
-    FROM balances_entry WHERE (%(enterprise)s::bigint IS NULL OR enterprise_id = %(enterprise)s) GROUP BY bucket_id
+        coalesce(sum(units) FILTER (WHERE kind = 5), 0) - coalesce(sum(units) FILTER (WHERE kind IN (6, 7)),
+            0) AS reserved
+    FROM balances_entry WHERE enterprise_id = coalesce(%(enterprise)s, enterprise_id) GROUP BY bucket_id
 """
 
 _COUNTED = """
-    SELECT l.enterprise_id, 1 AS owner_kind, member AS owner_id, l.cycle_start AS period_start, u.service, u.zone_id, l.payer,
+    SELECT l.enterprise_id, 1 AS owner_kind, member AS owner_id, l.cycle_start AS period_start, u.service,
+        u.zone_id, l.payer,
         sum(l.units) AS used, sum(l.overage_units) AS overage, sum(l.amount_micros) AS amount,
         count(*) FILTER (WHERE l.number = 0) AS records
     FROM balances_chargeline l JOIN balances_usagerecord u ON u.id = l.usage_id AND u.used_at = l.used_at
         JOIN balances_accountpath p ON p.id = l.path_id CROSS JOIN unnest(p.account_ids) AS member
-    WHERE (%(enterprise)s::bigint IS NULL OR l.enterprise_id = %(enterprise)s)
+    WHERE l.enterprise_id = coalesce(%(enterprise)s, l.enterprise_id)
     GROUP BY 1, 3, 4, 5, 6, 7
     UNION ALL
     SELECT l.enterprise_id, 2, u.line_id, l.cycle_start, u.service, u.zone_id, l.payer,
         sum(l.units), sum(l.overage_units), sum(l.amount_micros), count(*) FILTER (WHERE l.number = 0)
     FROM balances_chargeline l JOIN balances_usagerecord u ON u.id = l.usage_id AND u.used_at = l.used_at
-    WHERE (%(enterprise)s::bigint IS NULL OR l.enterprise_id = %(enterprise)s)
+    WHERE l.enterprise_id = coalesce(%(enterprise)s, l.enterprise_id)
     GROUP BY 1, 3, 4, 5, 6, 7
 """
 
@@ -68,12 +71,16 @@ CHECKS: tuple[Check, ...] = (
         "bucket-balances",
         "Every bucket: granted + received = remaining + reserved + used + given + expired, none negative.",
         """
-        SELECT format('bucket %%s (%%s): %%s + %%s is not %%s + %%s + %%s + %%s + %%s', id, name, granted_units, received_units,
+        SELECT format('bucket %%s (%%s): %%s + %%s is not %%s + %%s + %%s + %%s + %%s', id, name,
+            granted_units, received_units,
             remaining_units, reserved_units, used_units, given_units, expired_units)
         FROM balances_bucket
-        WHERE (%(enterprise)s::bigint IS NULL OR enterprise_id = %(enterprise)s) AND (
-            granted_units + received_units <> remaining_units + reserved_units + used_units + given_units + expired_units
-            OR least(granted_units, received_units, remaining_units, reserved_units, used_units, given_units, expired_units) < 0)
+        WHERE enterprise_id = coalesce(%(enterprise)s, enterprise_id) AND (
+
+                granted_units + received_units
+                    <> remaining_units + reserved_units + used_units + given_units + expired_units
+            OR least(granted_units, received_units, remaining_units, reserved_units, used_units, given_units,
+                expired_units) < 0)
         """,
     ),
     Check(
@@ -82,9 +89,10 @@ CHECKS: tuple[Check, ...] = (
         f"""
         SELECT format('bucket %%s (%%s) differs from its entries', b.id, b.name)
         FROM balances_bucket b LEFT JOIN ({_EFFECTS}) e ON e.bucket_id = b.id
-        WHERE (%(enterprise)s::bigint IS NULL OR b.enterprise_id = %(enterprise)s) AND
+        WHERE b.enterprise_id = coalesce(%(enterprise)s, b.enterprise_id) AND
             (b.granted_units, b.received_units, b.given_units, b.used_units, b.expired_units, b.reserved_units)
-            IS DISTINCT FROM (coalesce(e.granted, 0), coalesce(e.received, 0), coalesce(e.given, 0), coalesce(e.used, 0),
+            IS DISTINCT FROM (coalesce(e.granted, 0), coalesce(e.received, 0), coalesce(e.given, 0),
+                coalesce(e.used, 0),
             coalesce(e.expired, 0), coalesce(e.reserved, 0))
         """,
     ),
@@ -95,7 +103,7 @@ CHECKS: tuple[Check, ...] = (
         SELECT format('bucket %%s: last entry says %%s, the bucket %%s', b.id, e.remaining_after, b.remaining_units)
         FROM balances_bucket b CROSS JOIN LATERAL (
             SELECT remaining_after FROM balances_entry WHERE bucket_id = b.id ORDER BY id DESC LIMIT 1) e
-        WHERE (%(enterprise)s::bigint IS NULL OR b.enterprise_id = %(enterprise)s) AND e.remaining_after <> b.remaining_units
+        WHERE b.enterprise_id = coalesce(%(enterprise)s, b.enterprise_id) AND e.remaining_after <> b.remaining_units
         """,
     ),
     Check(
@@ -105,7 +113,7 @@ CHECKS: tuple[Check, ...] = (
         SELECT format('transfer %%s: %%s out, %%s in', transfer, given, taken) FROM (
             SELECT transfer, coalesce(sum(units) FILTER (WHERE kind = 4), 0) AS given,
                 coalesce(sum(units) FILTER (WHERE kind = 3), 0) AS taken
-            FROM balances_entry WHERE transfer IS NOT NULL AND (%(enterprise)s::bigint IS NULL OR enterprise_id = %(enterprise)s)
+            FROM balances_entry WHERE transfer IS NOT NULL AND enterprise_id = coalesce(%(enterprise)s, enterprise_id)
             GROUP BY transfer) t WHERE given <> taken
         """,
     ),
@@ -117,7 +125,7 @@ CHECKS: tuple[Check, ...] = (
         FROM balances_bucket b JOIN balances_bucket s ON s.id = b.source_id
             CROSS JOIN LATERAL (SELECT coalesce(sum(units), 0) AS units FROM balances_entry
                 WHERE bucket_id = s.id AND kind = 9) o
-        WHERE b.kind = 'rollover' AND (%(enterprise)s::bigint IS NULL OR b.enterprise_id = %(enterprise)s)
+        WHERE b.kind = 'rollover' AND b.enterprise_id = coalesce(%(enterprise)s, b.enterprise_id)
             AND o.units <> b.received_units
         """,
     ),
@@ -128,9 +136,9 @@ CHECKS: tuple[Check, ...] = (
         SELECT format('usage record %%s: charged %%s, its lines %%s', u.id, u.charged_units, coalesce(l.units, 0))
         FROM balances_usagerecord u LEFT JOIN (
             SELECT usage_id, used_at, sum(units) AS units FROM balances_chargeline
-            WHERE (%(enterprise)s::bigint IS NULL OR enterprise_id = %(enterprise)s) GROUP BY usage_id, used_at
+            WHERE enterprise_id = coalesce(%(enterprise)s, enterprise_id) GROUP BY usage_id, used_at
         ) l ON l.usage_id = u.id AND l.used_at = u.used_at
-        WHERE (%(enterprise)s::bigint IS NULL OR u.enterprise_id = %(enterprise)s) AND u.charged_units IS DISTINCT FROM l.units
+        WHERE u.enterprise_id = coalesce(%(enterprise)s, u.enterprise_id) AND u.charged_units IS DISTINCT FROM l.units
         """,
     ),
     Check(
@@ -139,16 +147,17 @@ CHECKS: tuple[Check, ...] = (
         """
         SELECT format('charge line %%s/%%s has no usage record', l.usage_id, l.number)
         FROM balances_chargeline l LEFT JOIN balances_usagerecord u ON u.id = l.usage_id AND u.used_at = l.used_at
-        WHERE (%(enterprise)s::bigint IS NULL OR l.enterprise_id = %(enterprise)s) AND u.id IS NULL
+        WHERE l.enterprise_id = coalesce(%(enterprise)s, l.enterprise_id) AND u.id IS NULL
         """,
     ),
     Check(
         "charge-line-is-draws-and-overage",
         "The units of a charge line are what it drew plus its overage.",
         """
-        SELECT format('charge line %%s/%%s: %%s units, %%s drawn, %%s overage', usage_id, number, units, drawn, overage_units)
+        SELECT format('charge line %%s/%%s: %%s units, %%s drawn, %%s overage', usage_id, number, units, drawn,
+            overage_units)
         FROM (SELECT *, (SELECT coalesce(sum(d), 0) FROM unnest(bucket_units) d) AS drawn FROM balances_chargeline
-              WHERE (%(enterprise)s::bigint IS NULL OR enterprise_id = %(enterprise)s)) l
+              WHERE enterprise_id = coalesce(%(enterprise)s, enterprise_id)) l
         WHERE units <> drawn + overage_units
         """,
     ),
@@ -159,12 +168,13 @@ CHECKS: tuple[Check, ...] = (
         WITH drawn AS (
             SELECT l.enterprise_id, l.charge_sequence, d.bucket_id, sum(d.units) AS units
             FROM balances_chargeline l CROSS JOIN LATERAL unnest(l.bucket_ids, l.bucket_units) AS d (bucket_id, units)
-            WHERE (%(enterprise)s::bigint IS NULL OR l.enterprise_id = %(enterprise)s) GROUP BY 1, 2, 3
+            WHERE l.enterprise_id = coalesce(%(enterprise)s, l.enterprise_id) GROUP BY 1, 2, 3
         ), consumed AS (
             SELECT enterprise_id, charge_sequence, bucket_id, sum(units) AS units FROM balances_entry
-            WHERE kind = 2 AND (%(enterprise)s::bigint IS NULL OR enterprise_id = %(enterprise)s) GROUP BY 1, 2, 3
+            WHERE kind = 2 AND enterprise_id = coalesce(%(enterprise)s, enterprise_id) GROUP BY 1, 2, 3
         )
-        SELECT format('bucket %%s in transaction %%s: %%s drawn by charge lines, %%s in entries', bucket_id, charge_sequence,
+        SELECT format('bucket %%s in transaction %%s: %%s drawn by charge lines, %%s in entries', bucket_id,
+            charge_sequence,
             coalesce(drawn.units, 0), coalesce(consumed.units, 0))
         FROM drawn FULL JOIN consumed USING (enterprise_id, charge_sequence, bucket_id)
         WHERE drawn.units IS DISTINCT FROM consumed.units
@@ -179,19 +189,21 @@ CHECKS: tuple[Check, ...] = (
             CASE owner_kind WHEN 1 THEN 'account' ELSE 'line' END, owner_id, period_start, service, zone_id,
             coalesce(c.used_units, 0), coalesce(n.used, 0))
         FROM counted n FULL JOIN (SELECT * FROM balances_counter WHERE grain = 1
-                AND (%(enterprise)s::bigint IS NULL OR enterprise_id = %(enterprise)s)) c
+                AND enterprise_id = coalesce(%(enterprise)s, enterprise_id)) c
             USING (enterprise_id, owner_kind, owner_id, period_start, service, zone_id, payer)
-        WHERE (c.used_units, c.overage_units, c.amount_micros, c.records) IS DISTINCT FROM (n.used, n.overage, n.amount, n.records)
+        WHERE (c.used_units, c.overage_units, c.amount_micros, c.records) IS DISTINCT FROM (n.used, n.overage,
+            n.amount, n.records)
         """,
     ),
     Check(
         "days-are-the-cycle",
         "The daily counters of an account sum to what it has used over all cycles.",
         """
-        SELECT format('account %%s, service %%s, zone %%s: %%s by day, %%s by cycle', owner_id, service, zone_id, day, cycle)
+        SELECT format('account %%s, service %%s, zone %%s: %%s by day, %%s by cycle', owner_id, service,
+            zone_id, day, cycle)
         FROM (SELECT owner_id, service, zone_id, payer, coalesce(sum(used_units) FILTER (WHERE grain = 2), 0) AS day,
                   coalesce(sum(used_units) FILTER (WHERE grain = 1), 0) AS cycle
-              FROM balances_counter WHERE owner_kind = 1 AND (%(enterprise)s::bigint IS NULL OR enterprise_id = %(enterprise)s)
+              FROM balances_counter WHERE owner_kind = 1 AND enterprise_id = coalesce(%(enterprise)s, enterprise_id)
               GROUP BY 1, 2, 3, 4) c WHERE day <> cycle
         """,
     ),
@@ -199,9 +211,12 @@ CHECKS: tuple[Check, ...] = (
         "every-record-has-an-outcome",
         "Accepted = charged + duplicate + suspended, for every part that is done.",
         """
-        SELECT format('part %%s: %%s records, %%s charged, %%s duplicate, %%s suspended', id, record_count, charged_count,
+        SELECT format('part %%s: %%s records, %%s charged, %%s duplicate, %%s suspended', id, record_count,
+            charged_count,
             duplicate_count, suspended_count)
-        FROM balances_usagepart WHERE state = 'done' AND (%(enterprise)s::bigint IS NULL OR enterprise_id = %(enterprise)s)
+
+            FROM balances_usagepart
+            WHERE state = 'done' AND enterprise_id IS NOT DISTINCT FROM coalesce(%(enterprise)s, enterprise_id)
             AND (record_count <> charged_count + duplicate_count + suspended_count OR length(outcomes) <> record_count)
         """,
     ),
@@ -209,9 +224,10 @@ CHECKS: tuple[Check, ...] = (
         "batches-are-their-parts",
         "The parts of a batch hold all the records that were accepted.",
         """
-        SELECT format('batch %%s: %%s accepted, %%s in parts', b.id, b.accepted_records, coalesce(sum(p.record_count), 0))
+        SELECT format('batch %%s: %%s accepted, %%s in parts', b.id, b.accepted_records,
+            coalesce(sum(p.record_count), 0))
         FROM balances_usagebatch b LEFT JOIN balances_usagepart p ON p.batch_id = b.id
-        WHERE (%(enterprise)s::bigint IS NULL OR b.enterprise_id = %(enterprise)s)
+        WHERE b.enterprise_id IS NOT DISTINCT FROM coalesce(%(enterprise)s, b.enterprise_id)
         GROUP BY b.id HAVING b.accepted_records <> coalesce(sum(p.record_count), 0)
         """,
     ),
@@ -219,12 +235,14 @@ CHECKS: tuple[Check, ...] = (
         "charged-once",
         "Each record that a part counts as charged is one usage record, and each usage record is counted.",
         """
-        SELECT format('part %%s: %%s charged, %%s usage records', coalesce(p.id, u.part_id), coalesce(p.charged_count, 0),
+        SELECT format('part %%s: %%s charged, %%s usage records', coalesce(p.id, u.part_id),
+            coalesce(p.charged_count, 0),
             coalesce(u.records, 0))
         FROM (SELECT id, charged_count FROM balances_usagepart WHERE charged_count > 0
-                AND (%(enterprise)s::bigint IS NULL OR enterprise_id = %(enterprise)s)) p
+                AND enterprise_id IS NOT DISTINCT FROM coalesce(%(enterprise)s, enterprise_id)) p
             FULL JOIN (SELECT part_id, count(*) AS records FROM balances_usagerecord
-                WHERE (%(enterprise)s::bigint IS NULL OR enterprise_id = %(enterprise)s) GROUP BY part_id) u ON u.part_id = p.id
+                WHERE enterprise_id IS NOT DISTINCT FROM coalesce(%(enterprise)s,
+                    enterprise_id) GROUP BY part_id) u ON u.part_id = p.id
         WHERE p.charged_count IS DISTINCT FROM u.records
         """,
     ),
@@ -232,12 +250,14 @@ CHECKS: tuple[Check, ...] = (
         "suspended-once",
         "Each record that a part counts as suspended stands in suspense.",
         """
-        SELECT format('part %%s: %%s suspended, %%s in suspense', coalesce(p.id, s.part_id), coalesce(p.suspended_count, 0),
+        SELECT format('part %%s: %%s suspended, %%s in suspense', coalesce(p.id, s.part_id),
+            coalesce(p.suspended_count, 0),
             coalesce(s.records, 0))
         FROM (SELECT id, suspended_count FROM balances_usagepart WHERE suspended_count > 0
-                AND (%(enterprise)s::bigint IS NULL OR enterprise_id = %(enterprise)s)) p
+                AND enterprise_id IS NOT DISTINCT FROM coalesce(%(enterprise)s, enterprise_id)) p
             FULL JOIN (SELECT part_id, count(*) AS records FROM balances_suspendedusage
-                WHERE (%(enterprise)s::bigint IS NULL OR enterprise_id = %(enterprise)s) GROUP BY part_id) s ON s.part_id = p.id
+                WHERE enterprise_id IS NOT DISTINCT FROM coalesce(%(enterprise)s,
+                    enterprise_id) GROUP BY part_id) s ON s.part_id = p.id
         WHERE p.suspended_count IS DISTINCT FROM s.records
         """,
     ),
@@ -245,12 +265,13 @@ CHECKS: tuple[Check, ...] = (
         "one-usage-record-an-identity",
         "Each usage record holds its identity, and no identity points into the void.",
         """
-        SELECT format('%%s of source %%s: identity %%s, usage record %%s', coalesce(i.source_record_id, u.source_record_id),
+        SELECT format('%%s of source %%s: identity %%s, usage record %%s', coalesce(i.source_record_id,
+            u.source_record_id),
             coalesce(i.source_id, u.source_id), coalesce(i.usage_id::text, 'none'), coalesce(u.id::text, 'none'))
         FROM (SELECT * FROM balances_usageidentity WHERE usage_id > 0
-                AND (%(enterprise)s::bigint IS NULL OR enterprise_id = %(enterprise)s)) i
+                AND enterprise_id = coalesce(%(enterprise)s, enterprise_id)) i
             FULL JOIN (SELECT id, enterprise_id, source_id, source_record_id FROM balances_usagerecord
-                WHERE (%(enterprise)s::bigint IS NULL OR enterprise_id = %(enterprise)s)) u ON u.id = i.usage_id
+                WHERE enterprise_id = coalesce(%(enterprise)s, enterprise_id)) u ON u.id = i.usage_id
         WHERE (i.enterprise_id, i.source_id, i.source_record_id) IS DISTINCT FROM
               (u.enterprise_id, u.source_id, u.source_record_id)
         """,
@@ -260,14 +281,15 @@ CHECKS: tuple[Check, ...] = (
         "Each crossing stands at or above its mark.",
         """
         SELECT format('crossing %%s: mark %%s, used %%s', id, level_units, used_units) FROM balances_crossing
-        WHERE (%(enterprise)s::bigint IS NULL OR enterprise_id = %(enterprise)s) AND used_units < level_units
+        WHERE enterprise_id = coalesce(%(enterprise)s, enterprise_id) AND used_units < level_units
         """,
     ),
     Check(
         "marks-reached-have-crossings",
         "A mark in units that a closed-off counter has passed has its crossing.",
         """
-        SELECT format('threshold %%s of %%s units, cycle of %%s: used %%s, no crossing', t.id, t.units, c.period_start, c.used)
+        SELECT format('threshold %%s of %%s units, cycle of %%s: used %%s, no crossing', t.id, t.units,
+            c.period_start, c.used)
         FROM balances_threshold t JOIN (
             SELECT enterprise_id, owner_kind, owner_id, service, period_start, sum(used_units) AS used
             FROM balances_counter WHERE grain = 1 AND payer = 1 GROUP BY 1, 2, 3, 4, 5) c
@@ -276,20 +298,22 @@ CHECKS: tuple[Check, ...] = (
             AND c.owner_id = coalesce(t.account_id, t.line_id)
           JOIN balances_chargingstate s ON s.enterprise_id = t.enterprise_id
         WHERE t.units IS NOT NULL AND c.used >= t.units AND t.created_at < s.charged_at
-            AND (%(enterprise)s::bigint IS NULL OR t.enterprise_id = %(enterprise)s)
+            AND t.enterprise_id = coalesce(%(enterprise)s, t.enterprise_id)
             AND EXISTS (SELECT FROM balances_usagerecord u WHERE u.enterprise_id = t.enterprise_id
                         AND u.charged_at > t.created_at AND u.service = t.service AND u.used_at >= c.period_start)
-            AND NOT EXISTS (SELECT FROM balances_crossing x WHERE x.threshold_id = t.id AND x.period_start = c.period_start)
+            AND NOT EXISTS (SELECT FROM balances_crossing x WHERE x.threshold_id = t.id
+                AND x.period_start = c.period_start)
         """,
     ),
     Check(
         "reservations-are-reserved",
         "What open reservations hold of a bucket is its reserved quantity.",
         """
-        SELECT format('bucket %%s: %%s reserved, open reservations hold %%s', b.id, b.reserved_units, coalesce(r.units, 0))
+        SELECT format('bucket %%s: %%s reserved, open reservations hold %%s', b.id, b.reserved_units,
+            coalesce(r.units, 0))
         FROM balances_bucket b LEFT JOIN (SELECT bucket_id, sum(granted_units) AS units FROM balances_reservation
             WHERE state = 'open' GROUP BY bucket_id) r ON r.bucket_id = b.id
-        WHERE (%(enterprise)s::bigint IS NULL OR b.enterprise_id = %(enterprise)s) AND b.reserved_units <> coalesce(r.units, 0)
+        WHERE b.enterprise_id = coalesce(%(enterprise)s, b.enterprise_id) AND b.reserved_units <> coalesce(r.units, 0)
         """,
     ),
 )
@@ -313,7 +337,7 @@ def accounted(*, enterprise_id: int | None = None) -> dict[str, int]:
             "SELECT coalesce(sum(record_count), 0), coalesce(sum(charged_count), 0), coalesce(sum(duplicate_count), 0), "
             "coalesce(sum(suspended_count), 0), coalesce(sum(record_count) FILTER (WHERE state = 'queued'), 0), "
             "coalesce(sum(record_count) FILTER (WHERE state = 'parked'), 0) FROM balances_usagepart "
-            "WHERE %(enterprise)s::bigint IS NULL OR enterprise_id = %(enterprise)s",
+            "WHERE enterprise_id IS NOT DISTINCT FROM coalesce(%(enterprise)s, enterprise_id)",
             {"enterprise": enterprise_id},
         )
         names = ("accepted", "charged", "duplicate", "suspended", "waiting", "parked")

@@ -49,11 +49,9 @@ def set_threshold(
     else:
         fields.whole_number(units, 1, fields.UNITS_MOST, field="units")
     with locks.enterprise(owner.enterprise_id):
-        owner = type(owner).objects.filter(id=owner.id, enterprise_id=owner.enterprise_id).first()
-        if owner is None:
-            raise ThresholdRefused(
-                "This account or line does not exist.", field="account" if account else "line"
-            )
+        known = Account.objects.filter(id=account.id) if account else Line.objects.filter(id=owner.id)
+        if not known.filter(enterprise_id=owner.enterprise_id).exists():
+            raise ThresholdRefused("This account or line does not exist.", field="account" if account else "line")
         mine = Threshold.objects.filter(account=account, line=line, service=service)
         if present := mine.filter(percent=percent, units=units).first():
             return present

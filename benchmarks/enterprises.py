@@ -134,9 +134,7 @@ def _contract(enterprise: Enterprise, zones: dict[str, Zone], now: datetime) -> 
 def _allocate(enterprise: Enterprise, account_ids: list[int], now: datetime) -> None:
     for bucket in Bucket.objects.filter(enterprise=enterprise, kind="grant", valid_until__gt=now):
         for account_id in account_ids:
-            ledger.allocate(
-                bucket_id=bucket.id, account_id=account_id, units=AMPLE // 1_000, actor=ACTOR, at=now
-            )
+            ledger.allocate(bucket_id=bucket.id, account_id=account_id, units=AMPLE // 1_000, actor=ACTOR, at=now)
 
 
 def usage(subject: Subject, count: int, *, tag: str, seed: int = 7) -> list[Usage]:

@@ -285,4 +285,3 @@ def _token(subject: Subject) -> str:
         at=datetime.now(UTC),
     )
     return plain
-

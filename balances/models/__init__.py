@@ -1,4 +1,4 @@
-"""Tables of the charging core; one module a noun. Each invariant that PostgreSQL can hold stands here as a constraint."""
+"""Tables of the charging core; one module a noun. What PostgreSQL can hold of the invariants is a constraint here."""
 
 from .accounts import (
     Account,

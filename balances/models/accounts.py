@@ -257,7 +257,7 @@ class NumberKind(models.IntegerChoices):
 class NumberAssignment(models.Model):
     """Which line a number belonged to, and when; one number never means two lines at once, in any enterprise.
 
-    `number` is the digits as an integer (E.164 and IMSI have at most 15), so that a plain GiST range can exclude overlaps.
+    `number` is the digits as an integer (E.164 and IMSI have at most 15): a plain GiST range can exclude overlaps.
     """
 
     enterprise = models.ForeignKey(Enterprise, on_delete=models.PROTECT, related_name="+")

@@ -21,7 +21,7 @@ class EntryKind(models.IntegerChoices):
 
 
 class Entry(models.Model):
-    """One change of one bucket. A trigger refuses UPDATE and DELETE, and the application role has no right to either."""
+    """One change of one bucket. A trigger refuses UPDATE and DELETE; the application role has no right to either."""
 
     enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.PROTECT, related_name="+")
     bucket = models.ForeignKey("balances.Bucket", on_delete=models.PROTECT, related_name="entries")
@@ -32,7 +32,7 @@ class Entry(models.Model):
     at = models.DateTimeField(help_text="When it counts: a cycle's end, the moment of a transfer.")
     recorded_at = models.DateTimeField()
     actor = models.CharField(max_length=160)
-    key = models.CharField(
+    key = models.CharField(  # noqa: DJ001 - null, not '': most entries have none, and it is unique
         max_length=160, null=True, unique=True, help_text="Idempotency key of the act, where it has one."
     )
     transfer = models.UUIDField(null=True, help_text="Ties the two sides of a transfer.")

@@ -118,7 +118,7 @@ class Charger:
         self.latest = canonical_time(at + settings.USAGE_FUTURE_TOLERANCE)
         self.counts = Counts()
         self.outcomes: list[tuple[int, str]] = []
-        # Rows as COPY text, by month of use where the table is partitioned. The charge sequence is appended when written.
+        # Rows as COPY text, by month of use where the table is partitioned; the charge sequence is appended later.
         self.usage_rows: dict[str, list[str]] = defaultdict(list)
         self.charge_rows: dict[str, list[str]] = defaultdict(list)
         self.identity_rows: list[str] = []
@@ -427,7 +427,7 @@ class Charger:
             total[3] += records
 
     def _mark(self, plan: Plan, cycle, line_id: int, service: int, used: int, usage_id: int, starts: str) -> None:
-        """Advance the meters along the chain and of the line; note each mark reached, with the record that reached it."""
+        """Advance the meters along the chain and of the line; note each mark reached and the record that reached it."""
         for meter in plan.meters:
             meter.used += used
             if meter.next_level is not None and meter.used >= meter.next_level:
@@ -454,7 +454,7 @@ class Charger:
                     base,
                     usage_id,
                     crossed_at,
-                )  # fmt: skip
+                )
             )
 
     def _next_usage_id(self) -> int:

@@ -99,12 +99,13 @@ def split_by_enterprise(usages: list[Usage], owners: list[tuple]) -> list[PartDr
 
 
 INSERT_BATCH = """
-    INSERT INTO balances_usagebatch (id, operator_id, enterprise_id, source_id, accepted_by, accepted_at, accepted_records)
+    INSERT INTO balances_usagebatch (id, operator_id, enterprise_id, source_id, accepted_by, accepted_at,
+        accepted_records)
     VALUES (%s, %s, %s, %s, %s, %s, %s)
 """
 INSERT_PART = """
-    INSERT INTO balances_usagepart (batch_id, enterprise_id, source_id, payload, positions, record_count, state, attempts,
-        outcomes, charged_count, duplicate_count, suspended_count, accepted_at)
+    INSERT INTO balances_usagepart (batch_id, enterprise_id, source_id, payload, positions, record_count, state,
+        attempts, outcomes, charged_count, duplicate_count, suspended_count, accepted_at)
     VALUES (%s, %s, %s, %s, %s, %s, 'queued', 0, '', 0, 0, 0, %s) RETURNING id
 """
 
@@ -140,7 +141,7 @@ def insert_statements(delivery: Delivery, drafts: list[PartDraft], batch_id: uui
 
 
 def accept(*, delivery: Delivery, usages: list[Usage], at: datetime) -> uuid.UUID:
-    """Make a delivery durable and wake a worker; returns the batch id. One transaction; the nudge follows its commit."""
+    """Make a delivery durable and wake a worker; returns the batch id. The nudge follows the commit."""
     with transaction.atomic():
         batch_id, parts = record(delivery=delivery, usages=usages, at=at)
         enterprise_ids = [enterprise_id for _, enterprise_id in parts]
@@ -187,7 +188,7 @@ def nudge_key(enterprise_id: int | None) -> str:
 
 
 def nudge(enterprise_ids: list[int | None]) -> None:
-    """Tell workers that enterprises have waiting parts. One task an enterprise is enough, two are harmless, none heals."""
+    """Tell workers that enterprises have waiting parts. One task is enough, two are harmless, none heals."""
     from portal.charging.tasks import charge_enterprise
 
     for enterprise_id in dict.fromkeys(enterprise_ids):

@@ -173,11 +173,11 @@ def _charge_parts(
     poisoned: frozenset[int],
     skipped: frozenset[int] = frozenset(),
 ) -> Counts:
-    """One transaction over claimed parts. With `skipped` positions (of a single part) it is only a trial, rolled back."""
+    """One transaction over claimed parts. With `skipped` positions (of one part) it is only a trial, rolled back."""
     _prepare_months(parts, at)
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            # Every statement below finds its rows by key; a fresh table's statistics must not talk the planner out of it.
+            # Every statement below finds its rows by key; a fresh table's statistics must not mislead the planner.
             cursor.execute("SELECT set_config('lock_timeout', '10s', true), set_config('enable_seqscan', 'off', true)")
             if enterprise_id is not None:
                 version, sequence = ledger.lock(cursor, enterprise_id)

@@ -47,7 +47,7 @@ class BucketHead:
         return not self.zone_ids or zone_id in self.zone_ids
 
     def available(self) -> int:
-        """Units that usage of this bucket's cycle can still have: of a closed one also what expired or was carried on."""
+        """Units that usage of this cycle can still have: of a closed bucket also what expired or was carried on."""
         if not self.closed:
             return self.remaining
         return self.remaining + self.expired + (self.successor.available() if self.successor else 0)
@@ -60,7 +60,7 @@ class Meter:
 
     def __init__(self, account_id: int | None, line_id: int | None, used: int):
         self.account_id, self.line_id, self.used = account_id, line_id, used
-        #: (level in units, threshold id, base in units or None), highest first, so that the next is popped from the end.
+        #: (level in units, threshold id, base in units or None), highest first: the next is popped from the end.
         self.levels: list[tuple[int, int, int | None]] = []
         self.next_level: int | None = None
 
@@ -134,7 +134,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chain:
-    """Accounts from the line's own up to the root, as they hung at the time of use. Compared by identity: one a path."""
+    """Accounts from the line's own up to the root, as they hung when used. Compared by identity: one a path."""
 
     path_id: int
     account_ids: tuple[int, ...]
@@ -285,7 +285,8 @@ class EnterpriseState:
         if path_id is None:
             cursor.execute(
                 "INSERT INTO balances_accountpath (enterprise_id, account_ids) VALUES (%s, %s) "
-                "ON CONFLICT (enterprise_id, account_ids) DO UPDATE SET account_ids = excluded.account_ids RETURNING id",
+                "ON CONFLICT (enterprise_id, account_ids) DO UPDATE SET account_ids = excluded.account_ids "
+                "RETURNING id",
                 [self.enterprise_id, list(path)],
             )
             path_id = self._path_ids[path] = cursor.fetchone()[0]
@@ -465,8 +466,8 @@ class _Terms:
                 if version is not None:
                     found.append(
                         Stretch(
-                            canonical_time(first), canonical_time(last), cycle, version.id, self.rates[version.id], zone,
-                            timedelta(days=contract.late_usage_days),
+                            canonical_time(first), canonical_time(last), cycle, version.id, self.rates[version.id],
+                            zone,                             timedelta(days=contract.late_usage_days),
                         )
                     )  # fmt: skip
             period = next_cycle(period, zone, contract.cycle_anchor_day)

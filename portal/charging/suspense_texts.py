@@ -49,7 +49,7 @@ def after_contract(used_at: str) -> str:
 
 def too_old(used_at: str, days: int) -> str:
     """Used too long ago to be charged without a decision."""
-    return f"Used at {_when(used_at)}, more than {days} days ago. The contract wants a decision: write it off, or agree a later date."
+    return f"Used at {_when(used_at)}, more than {days} days ago. Write it off, or have the contract's limit extended."
 
 
 def no_rate(service: int, network: str) -> str:

@@ -129,8 +129,8 @@ def _write_suspended(cursor, charger: Charger) -> None:
     for record in charger.suspended:
         cursor.execute(
             """
-            INSERT INTO balances_suspendedusage (enterprise_id, operator_id, part_id, position, source_id, source_record_id,
-                content_hash, record, reason, detail, suspended_at, state, resolved_by, note)
+            INSERT INTO balances_suspendedusage (enterprise_id, operator_id, part_id, position, source_id,
+                source_record_id, content_hash, record, reason, detail, suspended_at, state, resolved_by, note)
             SELECT %s, b.operator_id, p.id, %s, %s, %s, %s, %s, %s, %s, %s, 'open', '', ''
             FROM balances_usagepart p JOIN balances_usagebatch b ON b.id = p.batch_id WHERE p.id = %s RETURNING id
             """,
@@ -142,8 +142,9 @@ def _write_suspended(cursor, charger: Charger) -> None:
         suspense_id = cursor.fetchone()[0]
         if record.takes_identity:
             cursor.execute(
-                "INSERT INTO balances_usageidentity (enterprise_id, source_id, source_record_id, content_hash, usage_id) "
-                "VALUES (%s, %s, %s, %s, %s) ON CONFLICT (enterprise_id, source_id, source_record_id) "
+                "INSERT INTO balances_usageidentity "
+                "(enterprise_id, source_id, source_record_id, content_hash, usage_id) VALUES (%s, %s, %s, %s, %s) "
+                "ON CONFLICT (enterprise_id, source_id, source_record_id) "
                 "DO UPDATE SET content_hash = excluded.content_hash, usage_id = excluded.usage_id",
                 [
                     charger.enterprise_id,

@@ -1,84 +1,46 @@
-"""Builds one enterprise of the demo: tree, inventory, contract, and its past, cycle by cycle and day by day.
+"""Builds one enterprise of the demo: tree, inventory, contract, thresholds; then its past (`portal.demo.past`).
 
-Everything goes through the functions that users reach, dated as it would have been; usage runs through
-durable acceptance and the charging pipeline in this process, so that no worker is needed. Each step is done
-once: a build that was killed goes on with the first step, or the first day, that is missing.
+Everything goes through the functions that users reach, dated as it would have been. Each step is done once: a
+build that was killed goes on with the first step that is missing.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from django.db import transaction
-from django.db.models import Max
 
-from balances import contracts, cycles, hierarchy, inventory_loads, ledger
-from balances.models import (
-    Account,
-    Bucket,
-    Contract,
-    Device,
-    Enterprise,
-    Line,
-    Operator,
-    Person,
-    UsageBatch,
-    UsagePart,
-    Zone,
-)
+from balances import contracts, hierarchy, inventory_loads
+from balances.loading import LoadResult
+from balances.models import Account, Contract, Device, Enterprise, Line, Operator, Person, Zone
 from balances.models.accounts import DrawAbove
-from balances.models.buckets import BucketKind
-from balances.periods import Period, next_cycle
 from balances.units import GIB, Service
-from portal.charging import ingest, pipeline
-from portal.demo import terms as bought
-from portal.demo.history import History, Sums
-from portal.demo.plan import AccountPlan, EnterprisePlan
-from portal.demo.terms import PRICES, TIME_ZONE, Terms
+from clients.traffic.profiles import RUNAWAY
+from portal.demo.past import ACTOR, Past
+from portal.demo.story import Story
+from portal.demo.terms import PRICES, TIME_ZONE, ZONES
 
-ACTOR = "demo"
-SOURCE = "Mediation"
-DAY = timedelta(days=1)
 SERVICE_WORDS = {
     Service.DATA: "Data",
     Service.VOICE: "Voice",
     Service.MESSAGING: "Messages",
     Service.VIDEO_CONFERENCING: "Video conferences",
 }
-#: Of what the divisions need, so much is given to them at the start of a cycle; the rest stays at the top.
-ALLOCATED_SHARE = 0.55
-#: The squeezed cost centre gets so much of what it had used by now: its bucket ran empty some days ago.
-SQUEEZED_SHARE = 0.7
 
 
 class LoadFailed(Exception):
     """A bulk load of the demo had rows with errors: the plan and the loaders do not fit."""
 
 
-@dataclass
 class EnterpriseBuild:
     """The making of one enterprise. `progress` is told what is being done and which part of it is finished."""
 
-    plan: EnterprisePlan
-    operator: Operator
-    now: datetime
-    days: int
-    seed: int
-    progress: Callable[[str, float], None]
-    enterprise: Enterprise = field(init=False)
-    terms: Terms = field(init=False)
-    history: History = field(init=False)
-    sums: Sums = field(init=False)
-    squeezed: AccountPlan = field(init=False)
+    enterprise: Enterprise
 
-    def __post_init__(self) -> None:
-        self.terms = bought.TERMS[self.plan.size.key]
-        self.squeezed = self.plan.busiest_cost_centre()
-        self.began_at = bought.first_cycle(self.terms, self.now, self.days).starts_at
-        self.history_from = self.now - timedelta(days=self.days)
+    def __init__(self, story: Story, operator: Operator, progress: Callable[[str, float], None]):
+        self.story, self.plan, self.operator, self.progress = story, story.plan, operator, progress
+        self.began_at = story.began_at
 
     def run(self) -> None:
         """Make whatever is missing."""
@@ -86,23 +48,17 @@ class EnterpriseBuild:
         self.progress(f"{name}: {len(self.plan.accounts) + 1} accounts, {len(self.plan.lines)} lines", 0.0)
         self._make_tree()
         self._make_inventory()
-        self.progress(f"{name}: what was used", 0.05)
-        self.history = History(self.plan, seed=self.seed, now=self.now)
-        current = bought.current_cycle(self.terms, self.now)
-        self.sums = self.history.sums(max(current.starts_at, self.history_from), self.now)
-        self._make_contract(current)
-        self._make_marks()
-        for done, words in self._live_through():
-            self.progress(f"{name}: {words}", 0.15 + 0.85 * done)
+        self.progress(f"{name}: the contract", 0.05)
+        self._make_contract()
+        self._make_thresholds()
+        for done, words in Past(self.story, self.enterprise).live_through():
+            self.progress(f"{name}: {words}", 0.1 + 0.9 * done)
 
-    # --- what there is
-    # -----------------------------------------------------------------------------------------
+    # --- what there is ------------------------------------------------------------------------------------
 
     def _make_tree(self) -> None:
-        size, found = (
-            self.plan.size,
-            Enterprise.objects.filter(operator=self.operator, number=self.plan.size.number),
-        )
+        size = self.plan.size
+        found = Enterprise.objects.filter(operator=self.operator, number=size.number)
         self.enterprise = found.first() or hierarchy.create_enterprise(
             operator=self.operator, name=size.name, number=size.number, actor=ACTOR, at=self.began_at
         )
@@ -113,9 +69,9 @@ class EnterpriseBuild:
             for n, account in enumerate(self.plan.accounts, 1)
         ]
         _all_made(hierarchy.load_tree(enterprise=self.enterprise, rows=rows, actor=ACTOR, at=self.began_at))
-        if not self.terms.squeezed_draws_above:
+        if not self.story.terms.squeezed_draws_above:
             hierarchy.set_draw_above(
-                account=self._account(self.squeezed.code),
+                account=self._account(self.story.squeezed.code),
                 draw_above=DrawAbove.NEVER,
                 actor=ACTOR,
                 at=self.began_at,
@@ -155,11 +111,10 @@ class EnterpriseBuild:
     def _account(self, code: str) -> Account:
         return Account.objects.get(enterprise=self.enterprise, code=code)
 
-    # --- the contract
-    # ------------------------------------------------------------------------------------------
+    # --- the contract -------------------------------------------------------------------------------------
 
     @transaction.atomic
-    def _make_contract(self, current: Period) -> None:
+    def _make_contract(self) -> None:
         if Contract.objects.filter(enterprise=self.enterprise).exists():
             return
         at, zones = self.began_at, {zone.code: zone for zone in Zone.objects.filter(operator=self.operator)}
@@ -169,23 +124,22 @@ class EnterpriseBuild:
             starts_at=at,
             time_zone=TIME_ZONE.key,
             currency="EUR",
-            cycle_anchor_day=bought.anchor_day(self.terms, self.now),
+            cycle_anchor_day=self.story.anchor_day,
             late_usage_days=90,
             actor=ACTOR,
             at=at,
         )
         version = contracts.draft_version(contract=contract, effective_at=at, actor=ACTOR, at=at)
-        for service, units in self._granted(current).items():
+        for service, units in self.story.granted_units().items():
             contracts.add_allowance(
                 version=version,
                 name=SERVICE_WORDS[service],
                 service=service,
                 granted_units=units,
                 zones=[
-                    zones[code]
-                    for code in (self.terms.data_zones if service == Service.DATA else ("home", "eu"))
+                    zones[code] for code in (self.story.terms.data_zones if service == Service.DATA else ("home", "eu"))
                 ],
-                rollover_cap_units=units * self.terms.rollover_percent // 100,
+                rollover_cap_units=units * self.story.terms.rollover_percent // 100,
                 actor=ACTOR,
                 at=at,
             )
@@ -203,16 +157,12 @@ class EnterpriseBuild:
             )
         contracts.publish_version(version=version, actor=ACTOR, at=at)
 
-    def _granted(self, current: Period) -> dict[Service, int]:
-        since = max(current.starts_at, self.history_from)
-        return bought.granted_units(self.terms, self.sums, (self.now - since) / (current.ends_at - since))
-
-    def _make_marks(self) -> None:
+    def _make_thresholds(self) -> None:
         """Thresholds beside those that come with the contract: on the squeezed cost centre and on two
         lines.
         """
         made = {"actor": ACTOR, "at": self.began_at}
-        centre = self._account(self.squeezed.code)
+        centre = self._account(self.story.squeezed.code)
         if centre.thresholds.exists():
             return
         first = Line.objects.filter(enterprise=self.enterprise, msisdn=self.plan.lines[0].msisdn).get()
@@ -221,101 +171,15 @@ class EnterpriseBuild:
                 contracts.set_threshold(account=centre, service=Service.DATA, percent=percent, **made)
             contracts.set_threshold(line=first, service=Service.DATA, units=GIB, **made)
             for line in self.plan.lines:
-                if line.profile == "runaway":
+                if line.profile == RUNAWAY:
                     found = Line.objects.get(enterprise=self.enterprise, msisdn=line.msisdn)
                     contracts.set_threshold(line=found, service=Service.DATA, units=10 * GIB, **made)
-
-    # --- the past
-    # ----------------------------------------------------------------------------------------------
-
-    def _live_through(self) -> Iterator[tuple[float, str]]:
-        """Live through the cycles in order: close what ended, grant, allocate, then use, day by day."""
-        delivery = ingest.Delivery(
-            operator_id=self.operator.id,
-            enterprise_id=self.enterprise.id,
-            source_id=ingest.source(operator_id=self.operator.id, name=SOURCE),
-            accepted_by=ACTOR,
-        )
-        delivered = UsageBatch.objects.filter(enterprise=self.enterprise, source_id=delivery.source_id)
-        reached = delivered.aggregate(last=Max("accepted_at"))["last"] or self.history_from
-        self._charge_waiting(reached)
-        begun, used = self.history_from, 0
-        for cycle in self._cycles():
-            if cycle.ends_at <= reached:
-                continue
-            cycles.close_cycles(enterprise_id=self.enterprise.id, at=cycle.starts_at, actor=ACTOR)
-            self._allocate(cycle)
-            starts_at = max(cycle.starts_at, reached)
-            while starts_at < min(cycle.ends_at, self.now):
-                ends_at = min(starts_at + DAY, cycle.ends_at, self.now)
-                if usages := self.history.usages(starts_at, ends_at):
-                    with transaction.atomic():
-                        ingest.record(delivery=delivery, usages=usages, at=ends_at)
-                    self._charge_waiting(ends_at)
-                used += len(usages)
-                starts_at = ends_at
-                yield (
-                    (ends_at - begun) / (self.now - begun),
-                    f"charged up to {ends_at:%d %B}, {used:,} records",
-                )
-
-    def _cycles(self) -> Iterator[Period]:
-        cycle = bought.first_cycle(self.terms, self.now, self.days)
-        while cycle.starts_at < self.now:
-            yield cycle
-            cycle = next_cycle(cycle, TIME_ZONE, bought.anchor_day(self.terms, self.now))
-
-    def _charge_waiting(self, at: datetime) -> None:
-        """Charge what waits as of `at`; where workers run already, they may be at it as well."""
-        waiting = UsagePart.objects.filter(enterprise=self.enterprise, state="queued")
-        while waiting.exists():
-            try:
-                pipeline.drain(self.enterprise.id, clock=lambda: at)
-            except pipeline.Busy:
-                time.sleep(0.2)
-
-    def _allocate(self, cycle: Period) -> None:
-        """Hand the divisions their part of the data and voice allowances, and the squeezed cost centre too
-        little.
-        """
-        total = sum(self.sums.data_by_account.values()) or 1
-        for service in (Service.DATA, Service.VOICE):
-            top = Bucket.objects.get(
-                enterprise=self.enterprise,
-                kind=BucketKind.GRANT,
-                service=service,
-                cycle_start=cycle.starts_at,
-            )
-            for division in self.plan.children(""):
-                share = self._data_used(division) / total * ALLOCATED_SHARE
-                self._give(top.id, division, int(top.granted_units * share), cycle)
-        top = Bucket.objects.get(
-            enterprise=self.enterprise,
-            kind=BucketKind.GRANT,
-            service=Service.DATA,
-            cycle_start=cycle.starts_at,
-        )
-        self._give(top.id, self.squeezed, int(self._data_used(self.squeezed) * SQUEEZED_SHARE), cycle)
-
-    def _data_used(self, account: AccountPlan) -> int:
-        return sum(self.sums.data_by_account[code] for code in self.plan.below(account.code))
-
-    def _give(self, bucket_id: int, account: AccountPlan, units: int, cycle: Period) -> None:
-        if units > 0:
-            ledger.allocate(
-                bucket_id=bucket_id,
-                account_id=self._account(account.code).id,
-                units=units,
-                key=f"demo:{bucket_id}:{account.code}",
-                actor=ACTOR,
-                at=cycle.starts_at,
-            )
 
 
 def prepare_operator(name: str) -> Operator:
     """The operator with its zones."""
     operator, _ = Operator.objects.get_or_create(name=name)
-    for zone in bought.ZONES:
+    for zone in ZONES:
         if not Zone.objects.filter(operator=operator, code=zone.code).exists():
             contracts.create_zone(
                 operator=operator,
@@ -330,9 +194,7 @@ def prepare_operator(name: str) -> Operator:
     return operator
 
 
-def _all_made(result) -> None:
+def _all_made(result: LoadResult) -> None:
     if result.errors:
         first = result.errors[0]
-        raise LoadFailed(
-            f"{len(result.errors)} rows; first: row {first.row}, {first.column}: {first.message}"
-        )
+        raise LoadFailed(f"{len(result.errors)} rows; first: row {first.row}, {first.column}: {first.message}")

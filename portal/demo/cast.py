@@ -11,7 +11,10 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
+
+from django.contrib.auth.hashers import make_password
 
 from balances.models import Account, Enterprise, Operator, Person
 from balances.scope import Verb
@@ -36,16 +39,12 @@ class Member:
     password: str = PASSWORD
 
 
-def ensure(
-    operator: Operator, plans: list[EnterprisePlan], data_dir: Path, *, seed: int, at: datetime
-) -> list[Member]:
+def ensure(operator: Operator, plans: list[EnterprisePlan], data_dir: Path, *, seed: int, at: datetime) -> list[Member]:
     """Make the users of the demo and write both files where they are missing."""
     enterprises = {e.number: e for e in Enterprise.objects.filter(operator=operator)}
     placed = [(plan, enterprises[plan.size.number]) for plan in plans]
     members = [_account_manager(operator, [enterprise for _, enterprise in placed])]
-    for name, (plan, enterprise) in zip(
-        ("Tina Telgte", "Hauke Hansen", "Britta Brandt"), placed, strict=True
-    ):
+    for name, (plan, enterprise) in zip(("Tina Telgte", "Hauke Hansen", "Britta Brandt"), placed, strict=True):
         members.append(_member(name, Role.OWNER, f"Telecoms manager, {enterprise.name}", plan, enterprise))
     members += _people_of(*placed[0])
     _write(data_dir / "cast.json", [asdict(member) for member in members])
@@ -55,14 +54,10 @@ def ensure(
 
 
 def _account_manager(operator: Operator, enterprises: list[Enterprise]) -> Member:
-    member = Member(
-        "Olaf Nordmann", f"Account manager of the operator {operator.name}", "olaf@nordnetz.example"
-    )
+    member = Member("Olaf Nordmann", f"Account manager of the operator {operator.name}", "olaf@nordnetz.example")
     user = _user(member)
     for enterprise in (None, *enterprises):
-        Membership.objects.get_or_create(
-            user=user, role=Role.OPERATOR, operator=operator, enterprise=enterprise
-        )
+        Membership.objects.get_or_create(user=user, role=Role.OPERATOR, operator=operator, enterprise=enterprise)
     return member
 
 
@@ -81,9 +76,7 @@ def _people_of(plan: EnterprisePlan, enterprise: Enterprise) -> list[Member]:
             enterprise,
             account=division,
         ),
-        _member(
-            "Oda Obermann", Role.OBSERVER, f"Observer, {enterprise.name}", plan, enterprise, account=root
-        ),
+        _member("Oda Obermann", Role.OBSERVER, f"Observer, {enterprise.name}", plan, enterprise, account=root),
         _member(employee.name, Role.EMPLOYEE, "Employee with two lines", plan, enterprise, person=employee),
     ]
 
@@ -114,7 +107,13 @@ def _member(
 
 def _user(member: Member) -> User:
     found = User.objects.filter(email=member.email).first()
-    return found or User.objects.create_user(member.email, member.password, name=member.name)
+    return found or User.objects.create(email=member.email, name=member.name, password=_hashed(member.password))
+
+
+@cache
+def _hashed(password: str) -> str:
+    """The hash of the one password that all share: made to be slow, and so made once."""
+    return make_password(password)
 
 
 def _traffic(
@@ -131,9 +130,7 @@ def _traffic(
         "seed": seed,
         "speed": SPEED,
         "lines": [
-            {"msisdn": line.msisdn, "profile": line.profile, "imei": line.imei}
-            for plan in plans
-            for line in plan.lines
+            {"msisdn": line.msisdn, "profile": line.profile, "imei": line.imei} for plan in plans for line in plan.lines
         ],
     }
 

@@ -23,7 +23,7 @@ from portal.demo.plan import HOME_NETWORK, EnterprisePlan
 
 #: Sessions that one record of the past stands for.
 COARSENESS = {"data": 30, "voice": 10, "messaging": 9, "video_conferencing": 3}
-SLOT_SECONDS = 900
+SLOT_SECONDS = 1800
 RUNAWAY_FOR = timedelta(hours=30)
 
 
@@ -49,8 +49,7 @@ class History:
 
     def _traffic(self, plan: EnterprisePlan, seed: int, *, runaway_as: str) -> Traffic:
         lines = [
-            Line(line.msisdn, runaway_as if line.profile == RUNAWAY else line.profile, line.imei)
-            for line in plan.lines
+            Line(line.msisdn, runaway_as if line.profile == RUNAWAY else line.profile, line.imei) for line in plan.lines
         ]
         return Traffic(
             lines,

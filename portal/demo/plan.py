@@ -73,20 +73,23 @@ class Size:
     number_block: int
 
 
-SIZES = (
-    Size(
-        "meridian",
-        "Meridian Industries",
-        "NN-10001",
-        "meridian.example",
-        5_000,
-        300,
-        names.MERIDIAN_DIVISIONS,
-        10,
-    ),
-    Size("hanse", "Hanse Logistik", "NN-10002", "hanse.example", 600, 40, names.HANSE_DIVISIONS, 20),
-    Size("brandt", "Brandt & Söhne", "NN-10003", "brandt.example", 60, 8, names.BRANDT_DIVISIONS, 30),
-)
+SIZES = {
+    size.key: size
+    for size in (
+        Size(
+            "meridian",
+            "Meridian Industries",
+            "NN-10001",
+            "meridian.example",
+            5_000,
+            300,
+            names.MERIDIAN_DIVISIONS,
+            10,
+        ),
+        Size("hanse", "Hanse Logistik", "NN-10002", "hanse.example", 600, 40, names.HANSE_DIVISIONS, 20),
+        Size("brandt", "Brandt & Söhne", "NN-10003", "brandt.example", 60, 8, names.BRANDT_DIVISIONS, 30),
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +125,9 @@ class EnterprisePlan:
         return max(hosts, key=lambda account: sum(lines[code] for code in self.below(account.code)))
 
 
-def enterprise_plans(*, lines: int, seed: int) -> list[EnterprisePlan]:
-    """The three enterprises, the largest with `lines` lines."""
-    return [_enterprise(size, lines / LARGEST_LINES, seed) for size in SIZES]
+def enterprise_plan(key: str, *, lines: int, seed: int) -> EnterprisePlan:
+    """The enterprise of that key, as large as it is when the largest has `lines` lines."""
+    return _enterprise(SIZES[key], lines / LARGEST_LINES, seed)
 
 
 def _enterprise(size: Size, scale: float, seed: int) -> EnterprisePlan:
@@ -193,14 +196,12 @@ def _with_runaway(size: Size, dealt: list[str]) -> list[str]:
     """
     for place in (0, 1):
         dealt[place] = "office"
-    if size is SIZES[0] and "machine" in dealt:
+    if size.lines == LARGEST_LINES and "machine" in dealt:
         dealt[dealt.index("machine")] = RUNAWAY
     return dealt
 
 
-def _person(
-    plan: EnterprisePlan, account_code: str, drawn: random.Random, used_emails: set[str]
-) -> PersonPlan:
+def _person(plan: EnterprisePlan, account_code: str, drawn: random.Random, used_emails: set[str]) -> PersonPlan:
     first, last = drawn.choice(names.FIRST_NAMES), drawn.choice(names.LAST_NAMES)
     local = f"{first}.{last}".lower().translate(str.maketrans({"ö": "oe", "ü": "ue", "ä": "ae", "ß": "ss"}))
     email, n = f"{local}@{plan.size.domain}", 1

@@ -7,10 +7,8 @@ Owns: zones, prices and the sizing of allowances. Pure: the sums of the past com
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from balances.periods import Period, cycle_of
 from balances.units import GIB, KIB, MIB, Service
 from portal.demo.history import Sums
 
@@ -99,23 +97,6 @@ TERMS = {
 }
 
 
-def anchor_day(terms: Terms, now: datetime) -> int:
-    """The cycle's anchor: as many days ahead of today as the story wants, so that there is always one to
-    tell.
-    """
-    return min(28, (now.astimezone(TIME_ZONE) + timedelta(days=terms.days_left)).day)
-
-
-def current_cycle(terms: Terms, now: datetime) -> Period:
-    """The cycle that holds `now`."""
-    return cycle_of(now, TIME_ZONE, anchor_day(terms, now))
-
-
-def first_cycle(terms: Terms, now: datetime, days: int) -> Period:
-    """The cycle in which the recorded past begins, and with it the contract."""
-    return cycle_of(now - timedelta(days=days), TIME_ZONE, anchor_day(terms, now))
-
-
 def granted_units(terms: Terms, sums: Sums, elapsed_share: float) -> dict[Service, int]:
     """The allowance of each service; `sums` are those of the current cycle, `elapsed_share` its part that
     is over.
@@ -129,9 +110,7 @@ def granted_units(terms: Terms, sums: Sums, elapsed_share: float) -> dict[Servic
         Service.DATA: _rounded(data, GIB if data > 100 * GIB else MIB),
         Service.VOICE: _rounded(need[Service.VOICE] * terms.voice_factor, 100 * MINUTE),
         Service.MESSAGING: _rounded(need[Service.MESSAGING] * terms.messaging_factor, 100),
-        Service.VIDEO_CONFERENCING: _rounded(
-            need[Service.VIDEO_CONFERENCING] * terms.video_factor, 100 * MINUTE
-        ),
+        Service.VIDEO_CONFERENCING: _rounded(need[Service.VIDEO_CONFERENCING] * terms.video_factor, 100 * MINUTE),
     }
 
 

@@ -13,8 +13,10 @@ from django.db import transaction
 from balances import audit
 from balances.models import AuditEvent, Enterprise, Operator
 from portal.demo import cast
-from portal.demo.build import ACTOR, EnterpriseBuild, prepare_operator
-from portal.demo.plan import LARGEST_LINES, enterprise_plans
+from portal.demo.build import EnterpriseBuild, prepare_operator
+from portal.demo.past import ACTOR
+from portal.demo.plan import LARGEST_LINES, SIZES
+from portal.demo.story import Story
 from portal.demo.terms import TIME_ZONE
 
 OPERATOR = "Nordnetz"
@@ -28,12 +30,8 @@ class Command(BaseCommand):
     help = "Build the demo: three enterprises with 90 days of usage, and people to sign in as."
 
     def add_arguments(self, parser):
-        parser.add_argument(
-            "--if-empty", action="store_true", help="do nothing where an enterprise exists already"
-        )
-        parser.add_argument(
-            "--lines", type=int, default=LARGEST_LINES, help="lines of the largest enterprise"
-        )
+        parser.add_argument("--if-empty", action="store_true", help="do nothing where an enterprise exists already")
+        parser.add_argument("--lines", type=int, default=LARGEST_LINES, help="lines of the largest enterprise")
         parser.add_argument("--days", type=int, default=90, help="days of usage before today (1 to 90)")
         parser.add_argument("--seed", type=int, default=SEED)
 
@@ -47,42 +45,34 @@ class Command(BaseCommand):
             if if_empty and Enterprise.objects.exists():
                 self.stdout.write("There are enterprises already; the demo is not built beside them.")
                 return
-            started = self._note(
-                STARTED, {"lines": lines, "days": days, "seed": seed, "now": _now().isoformat()}
-            )
+            started = self._note(STARTED, {"lines": lines, "days": days, "seed": seed, "now": _now().isoformat()})
         elif AuditEvent.objects.filter(enterprise=None, action=FINISHED).exists():
-            self._ensure_cast(started.detail)
+            self._ensure_cast(_stories(**started.detail))
             self.stdout.write("The demo is there already.")
             return
         else:
             self.stdout.write("An earlier build of the demo was interrupted; it goes on from there.")
-        self._build(**started.detail)
-        self._ensure_cast(started.detail)
+        self._build(_stories(**started.detail))
+        self._ensure_cast(_stories(**started.detail))
         self._note(FINISHED, {})
         self._say(f"the demo is ready; its people are in {settings.DATA_DIR / 'cast.json'}", 1.0)
 
-    def _build(self, *, lines: int, days: int, seed: int, now: str) -> None:
+    def _build(self, stories: list[Story]) -> None:
         operator = prepare_operator(OPERATOR)
-        plans = enterprise_plans(lines=lines, seed=seed)
-        all_lines, lines_before = sum(len(plan.lines) for plan in plans), 0
-        for plan in plans:
-            weight, before = len(plan.lines) / all_lines, lines_before / all_lines
-            EnterpriseBuild(
-                plan=plan,
-                operator=operator,
-                now=datetime.fromisoformat(now),
-                days=days,
-                seed=seed,
-                progress=lambda words, done, before=before, weight=weight: self._say(
-                    words, before + weight * done
-                ),
-            ).run()
-            lines_before += len(plan.lines)
+        all_lines, lines_before = sum(len(story.plan.lines) for story in stories), 0
+        for story in stories:
+            first, weight = lines_before / all_lines, len(story.plan.lines) / all_lines
 
-    def _ensure_cast(self, parameters: dict) -> None:
-        plans = enterprise_plans(lines=parameters["lines"], seed=parameters["seed"])
+            def progress(words: str, done: float, first: float = first, weight: float = weight) -> None:
+                self._say(words, first + weight * done)
+
+            EnterpriseBuild(story, operator, progress).run()
+            lines_before += len(story.plan.lines)
+
+    def _ensure_cast(self, stories: list[Story]) -> None:
         operator = Operator.objects.get(name=OPERATOR)
-        cast.ensure(operator, plans, Path(settings.DATA_DIR), seed=parameters["seed"], at=datetime.now(UTC))
+        plans = [story.plan for story in stories]
+        cast.ensure(operator, plans, Path(settings.DATA_DIR), seed=stories[0].seed, at=datetime.now(UTC))
 
     def _note(self, action: str, detail: dict) -> AuditEvent:
         with transaction.atomic():
@@ -105,7 +95,13 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
+def _stories(*, lines: int, days: int, seed: int, now: str) -> list[Story]:
+    """The three enterprises, as the note of the build's start has them."""
+    ends_at = datetime.fromisoformat(now)
+    return [Story(key=key, lines=lines, days=days, seed=seed, now=ends_at) for key in SIZES]
+
+
 def _now() -> datetime:
-    """The end of the past that is built: the last full quarter of an hour."""
+    """The end of the past that is built: the last full half hour."""
     now = datetime.now(TIME_ZONE).replace(second=0, microsecond=0)
-    return now.replace(minute=now.minute // 15 * 15).astimezone(UTC)
+    return now.replace(minute=now.minute // 30 * 30).astimezone(UTC)
