@@ -23,7 +23,8 @@ def facts() -> dict:
     """What the figures were measured on."""
     with open("/proc/meminfo") as lines:
         memory = next(int(line.split()[1]) for line in lines if line.startswith("MemTotal"))
-    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
+    with open("/proc/cpuinfo") as lines:
+        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
     return {
         "machine": platform.machine(),
         "processor": model,
