@@ -134,7 +134,7 @@ def load_lines(*, enterprise: Enterprise, rows: Sequence[LineRow], actor: str, a
         good = [line for line in placed if line.row not in problems.rows]
         _write_lines(enterprise.id, good, at)
         if len(good) >= loading.ROWS_TO_ANALYZE:
-            loading.analyze(Line, LineAssignment, NumberAssignment)
+            loading.analyze_after_commit(Line, LineAssignment, NumberAssignment)
         _record(enterprise, "lines.loaded", len(good), actor, at)
         return problems.result(len(good))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, models
+from django.db import connection, models, transaction
 
 from balances.errors import Refused
 
@@ -99,11 +99,18 @@ def copy(model: type[models.Model], columns: Sequence[str], rows: Iterable[Seque
             stream.write_row(row)
 
 
-def analyze(*tables_of: type[models.Model]) -> None:
-    """Let PostgreSQL count what a large load has just written: until it does, it plans joins for small tables."""
-    tables = ", ".join(connection.ops.quote_name(model._meta.db_table) for model in tables_of)
-    with connection.cursor() as cursor:
-        cursor.execute(f"ANALYZE {tables}")
+def analyze_after_commit(*written: type[models.Model]) -> None:
+    """Let PostgreSQL count what a large load has written: until it does, it plans joins for small tables.
+
+    After the commit, because ANALYZE keeps its lock until then, and must not undo the load if it fails.
+    """
+    tables = ", ".join(connection.ops.quote_name(model._meta.db_table) for model in written)
+
+    def analyze() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ANALYZE {tables}")
+
+    transaction.on_commit(analyze, robust=True)
 
 
 def interval(starts_at: datetime | None, ends_at: datetime | None = None) -> str:
