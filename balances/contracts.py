@@ -115,9 +115,7 @@ def create_zone(
         return zone
 
 
-def _refuse_second_zone(
-    present: list[Zone], code: str, networks: list[str], is_home: bool, is_default: bool
-) -> None:
+def _refuse_second_zone(present: list[Zone], code: str, networks: list[str], is_home: bool, is_default: bool) -> None:
     for zone in present:
         if zone.code == code:
             raise AlreadyUsed(f"The code “{code}” is already used.", field="code")
@@ -361,15 +359,11 @@ def publish_version(*, version: ContractVersion, actor: str, at: datetime) -> Co
     with locks.enterprise(version.enterprise_id):
         version = _draft(version)
         _refuse_outside(version.contract, version.effective_at)
-        published = ContractVersion.objects.filter(
-            enterprise_id=version.enterprise_id, state=VersionState.PUBLISHED
-        )
+        published = ContractVersion.objects.filter(enterprise_id=version.enterprise_id, state=VersionState.PUBLISHED)
         if other := published.filter(contract=version.contract, effective_at=version.effective_at).first():
             raise AlreadyUsed(f"{other} takes effect at the same instant.", field="effective_at")
         _refuse_missing_rates(version)
-        known_services = set(
-            Allowance.objects.filter(version__in=published).values_list("service", flat=True)
-        )
+        known_services = set(Allowance.objects.filter(version__in=published).values_list("service", flat=True))
         version.state, version.published_at = VersionState.PUBLISHED, at
         version.save(update_fields=["state", "published_at"])
         thresholds.set_defaults(version, known_services)
@@ -426,8 +420,7 @@ def _own_zones(version: ContractVersion, zones: Iterable[Zone]) -> list[Zone]:
 def _refuse_outside(contract: Contract, effective_at: datetime) -> None:
     if effective_at < contract.starts_at:
         raise NotValid(
-            "A version cannot take effect before its contract begins "
-            f"({contract.starts_at:%Y-%m-%d %H:%M} UTC).",
+            f"A version cannot take effect before its contract begins ({contract.starts_at:%Y-%m-%d %H:%M} UTC).",
             field="effective_at",
         )
     if contract.ends_at and effective_at >= contract.ends_at:

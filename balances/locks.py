@@ -42,9 +42,7 @@ def enterprise(enterprise_id: int) -> Iterator[None]:
     of tree, inventory, contracts, balances and charging.
     """
     with transaction.atomic():
-        states = _wait(
-            "SELECT 1 FROM balances_chargingstate WHERE enterprise_id = %s FOR UPDATE", enterprise_id
-        )
+        states = _wait("SELECT 1 FROM balances_chargingstate WHERE enterprise_id = %s FOR UPDATE", enterprise_id)
         if not states:
             raise NotSetUp(f"Enterprise {enterprise_id} does not exist, or was not set up for charging.")
         yield

@@ -134,9 +134,7 @@ def _refuse_place(operator: Operator, enterprise: Enterprise | None, account: Ac
         raise TokenRefused("This account does not exist.", field="account")
 
 
-def _holds(
-    held: Scope, verb: Verb, operator: Operator, enterprise: Enterprise | None, account: Account | None
-) -> bool:
+def _holds(held: Scope, verb: Verb, operator: Operator, enterprise: Enterprise | None, account: Account | None) -> bool:
     """Whether the maker may do `verb` on the place, or on anything in it."""
     if account is not None:
         return held.allows(verb, enterprise_id=account.enterprise_id, account_id=account.id)
