@@ -129,7 +129,7 @@ def _charge(subjects: tuple[Subject, ...], events: int, batch: int) -> float:
     with _without_nudges():
         for subject in subjects:
             usages = enterprises.usage(subject, events // len(subjects), tag=f"w{next(_tags)}")
-            delivery = _delivery(subject)
+            delivery = delivery_of(subject)
             for start in range(0, len(usages), batch):
                 ingest.accept(delivery=delivery, usages=usages[start : start + batch], at=datetime.now(UTC))
     connection.close()
@@ -139,7 +139,8 @@ def _charge(subjects: tuple[Subject, ...], events: int, batch: int) -> float:
     return events / (time.perf_counter() - started)
 
 
-def _delivery(subject: Subject) -> ingest.Delivery:
+def delivery_of(subject: Subject) -> ingest.Delivery:
+    """Who delivers a subject's usage."""
     source_id = ingest.source(operator_id=subject.operator_id, name="bench")
     return ingest.Delivery(subject.operator_id, subject.id, source_id, "bench")
 
