@@ -27,8 +27,9 @@ from portal.demo.story import Story
 
 ACTOR = "demo"
 SOURCE = "Mediation"
-#: Of what the divisions need, so much is given to them at the start of a cycle; the rest stays at the top.
-ALLOCATED_SHARE = 0.55
+#: So much of what is granted goes to the divisions as they use it, at the start of a cycle; the rest stays
+#: at the top.
+ALLOCATED_SHARE = 0.85
 #: The squeezed cost centre gets so much of what it had used by now: its bucket ran empty some days ago.
 SQUEEZED_SHARE = 0.7
 
@@ -94,9 +95,10 @@ class Past:
             for division in self.story.plan.children(""):
                 share = self.story.data_used(division) / total * ALLOCATED_SHARE
                 self._give(granted, division, int(granted.granted_units * share), cycle)
-        squeezed = self.story.squeezed
-        units = int(self.story.data_used(squeezed) * SQUEEZED_SHARE)
-        self._give(self._granted(Service.DATA, cycle), squeezed, units, cycle)
+        squeezed, granted = self.story.squeezed, self._granted(Service.DATA, cycle)
+        kept_at_top = int(granted.granted_units * (1 - ALLOCATED_SHARE))
+        units = min(int(self.story.data_used(squeezed) * SQUEEZED_SHARE), kept_at_top)
+        self._give(granted, squeezed, units, cycle)
 
     def _granted(self, service: Service, cycle: Period) -> Bucket:
         """What the contract granted of a service in a cycle."""

@@ -91,7 +91,7 @@ TERMS = {
     terms.key: terms
     for terms in (
         Terms("meridian", days_left=9, data_factor=1.08, video_factor=0.8, squeezed_draws_above=False),
-        Terms("hanse", days_left=6, data_used_percent=93, rollover_percent=10),
+        Terms("hanse", days_left=6, data_used_percent=93, rollover_percent=0),
         Terms("brandt", days_left=12, data_factor=1.6, voice_factor=0.6, data_zones=("home",)),
     )
 }
