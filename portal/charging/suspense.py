@@ -72,13 +72,13 @@ REASON_TEXTS: dict[str, ReasonText] = {
     SuspenseReason.MALFORMED: ReasonText(
         "Malformed",
         "A value is not of its kind: a number with letters, a time that is no time.",
-        "Correct the value below, or mend the sender and write this record off once it has come again under a new id.",
+        "Correct the value. Mend the sender or the column profile too, so that the next one is right by itself.",
     ),
     SuspenseReason.UNKNOWN_SERVICE: ReasonText(
         "Unknown service",
         "The record names a service that is not sold here.",
-        "Set the service to data, voice, messaging or video_conferencing. For files, translate the operator's code in "
-        "the column profile, so that the next file is right by itself.",
+        "Set the service to data, voice, messaging or video_conferencing; translate the file's own code in the column "
+        "profile, so that the next file is right by itself.",
     ),
     SuspenseReason.UNKNOWN_LINE: ReasonText(
         "Unknown line",
@@ -98,12 +98,12 @@ REASON_TEXTS: dict[str, ReasonText] = {
     SuspenseReason.ABSURD_UNITS: ReasonText(
         "Absurd units",
         "The record reports more than any session can use (over 1 PiB, or as many seconds).",
-        "Usually a wrong unit in the file: correct the units, or mend the column profile and send the file again.",
+        "Usually a wrong unit in the file: correct the units, and mend the column profile for the next file.",
     ),
     SuspenseReason.FRACTIONAL_UNITS: ReasonText(
         "Fractional units",
         "Units are whole octets, seconds or messages; this record has a fraction of one.",
-        "Correct the units. For files, let the column profile round up, or name the unit (KB, minutes) it counts in.",
+        "Correct the units. For the next file, let the column profile round, or name the unit that it counts in.",
     ),
     SuspenseReason.AMBIGUOUS_TIME: ReasonText(
         "Time without offset",
