@@ -250,7 +250,14 @@ class RowReader:
     # --- cells -----------------------------------------------------------------------------------------------------
 
     def _service(self, text: str, texts: Mapping[str, str]) -> str:
-        return self._services.get(text.casefold(), text)
+        service = self._services.get(text.casefold(), text)
+        if service not in arithmetic.SERVICES_BY_NAME:
+            raise _Unclear(
+                "service",
+                SuspenseReason.UNKNOWN_SERVICE,
+                f"The file calls the service “{text[:60]}”, which its column profile does not translate.",
+            )
+        return service
 
     def _number(self, text: str, texts: Mapping[str, str]) -> str:
         """Digits of a phone number or IMSI as files write them: +49 170-1234567, 0049..."""
