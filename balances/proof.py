@@ -334,7 +334,8 @@ def accounted(*, enterprise_id: int | None = None) -> dict[str, int]:
     """Records by what became of them: accepted = charged + duplicate + suspended + waiting + parked."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT coalesce(sum(record_count), 0), coalesce(sum(charged_count), 0), coalesce(sum(duplicate_count), 0), "
+            "SELECT coalesce(sum(record_count), 0), coalesce(sum(charged_count), 0), "
+            "coalesce(sum(duplicate_count), 0), "
             "coalesce(sum(suspended_count), 0), coalesce(sum(record_count) FILTER (WHERE state = 'queued'), 0), "
             "coalesce(sum(record_count) FILTER (WHERE state = 'parked'), 0) FROM balances_usagepart "
             "WHERE enterprise_id IS NOT DISTINCT FROM coalesce(%(enterprise)s, enterprise_id)",

@@ -132,7 +132,10 @@ class Charger:
         #: (line, cycle start, service, zone) -> the same
         self.by_line: dict[tuple[int, str, int, int], list[int]] = {}
         self._known_by_source: dict[int, dict[str, tuple[int, int]]] = {}
+        #: The stretch of the last record, and how old usage may be there: records come nearly in order of time.
         self._stretch: Stretch | None = None
+        self._oldest = ""
+        self._day = ("", "")
 
     # --- a part ----------------------------------------------------------------------------------------------------
 
@@ -234,22 +237,22 @@ class Charger:
         line_id, account_id = self._locate(usage)
         stretch = self._stretch
         if stretch is None or not stretch.starts <= used_at < stretch.ends:
-            stretch = self._stretch = self._find_stretch(used_at)
+            stretch = self._find_stretch(used_at)
+        if used_at < self._oldest:
+            days = stretch.oldest_chargeable.days
+            raise _Cannot(SuspenseReason.TOO_OLD, suspense_texts.too_old(used_at, days))
         service = usage.service
-        zone_id = self.state.zone_of(usage.visited_network)
+        state = self.state
+        zone_id = state.zone_by_network.get(usage.visited_network) or state.zone_of(usage.visited_network)
         rate = stretch.rates.get((service, zone_id))
         if rate is None:
             raise _Cannot(SuspenseReason.NO_RATE, suspense_texts.no_rate(service, usage.visited_network))
         charged_units = arithmetic.round_up(usage.units, rate.increment_units, rate.minimum_units)
-        chain = self.state.chain_of(self.cursor, account_id, used_at)
+        chain = state.chain_of(self.cursor, account_id, used_at)
         ended_at = usage.ended_at
-        usage_id = self._next_usage_id()
+        usage_id = next(_usage_ids, None) or _fetch_usage_ids(self.cursor)
         rounded = f" rounded:{rate.increment_units}" if charged_units != usage.units else ""
-        if (
-            ended_at
-            and ended_at > stretch.ends
-            and len(stretches := self.state.stretches_between(used_at, ended_at)) > 1
-        ):
+        if ended_at and ended_at > stretch.ends and len(stretches := state.stretches_between(used_at, ended_at)) > 1:
             shares = split_by_time(charged_units, used_at, ended_at, stretches)
             if any((service, zone_id) not in part_stretch.rates for part_stretch, _, _ in shares):
                 raise _Cannot(SuspenseReason.NO_RATE, suspense_texts.no_rate(service, usage.visited_network))
@@ -261,20 +264,9 @@ class Charger:
                 )  # fmt: skip
         else:
             self._charge_stretch(
-                usage_id,
-                0,
-                used_at,
-                used_at,
-                stretch,
-                rate,
-                chain,
-                line_id,
-                service,
-                zone_id,
-                charged_units,
-                rounded,
-                1,
-            )
+                usage_id, 0, used_at, used_at, stretch, rate, chain, line_id, service, zone_id, charged_units,
+                rounded, 1,
+            )  # fmt: skip
         ended = ended_at or "\\N"
         attributes = _escaped(_json.encode(usage.attributes).decode()) if usage.attributes else "\\N"
         self.usage_rows[used_at[:7]].append(
@@ -307,10 +299,9 @@ class Charger:
             if used_at < first:
                 raise _Cannot(SuspenseReason.BEFORE_CONTRACT, suspense_texts.before_contract(used_at, first))
             raise _Cannot(SuspenseReason.AFTER_CONTRACT, suspense_texts.after_contract(used_at))
-        if used_at < canonical_time(self.at - stretch.oldest_chargeable):
-            days = stretch.oldest_chargeable.days
-            raise _Cannot(SuspenseReason.TOO_OLD, suspense_texts.too_old(used_at, days))
         self.state.load_cycle(self.cursor, stretch.cycle)
+        self._oldest = canonical_time(self.at - stretch.oldest_chargeable)
+        self._stretch = stretch
         return stretch
 
     def _charge_stretch(
@@ -322,66 +313,55 @@ class Charger:
         if not cycle.loaded:
             self.state.load_cycle(self.cursor, cycle)
         plan = cycle.plans.get((chain.path_id, service, zone_id)) or self.state.plan_of(cycle, chain, service, zone_id)
-        left = charged_units
-        draws: list[tuple[int, int]] = []
         own = cycle.heads_by_owner.get((OwnerKind.LINE, line_id))
+        heads = plan.heads
         if own:
-            for head in own:
-                if left and head.service == service and head.covers(zone_id):
-                    left -= self._draw(head, left, draws)
-        for head in plan.heads:
-            if not left:
-                break
-            if head.remaining >= left and not head.closed:
-                head.remaining -= left
-                head.drawn += left
-                self.drawn_heads[head.id] = head
-                draws.append((head.id, left))
-                left = 0
-            else:
-                left -= self._draw(head, left, draws)
+            heads = [head for head in own if head.service == service and head.covers(zone_id)] + heads
+        draws, left = self._draw(heads, charged_units)
         amount = arithmetic.price_micros(left, rate.price_micros, rate.block_units) if left else 0
-        self._count(
-            chain,
-            line_id,
-            service,
-            zone_id,
-            cycle.starts,
-            stretch.day_of(starts),
-            charged_units,
-            left,
-            amount,
-            records,
-        )
+        day_start, day_end = self._day
+        if not day_start <= starts < day_end:
+            day_start, _ = self._day = stretch.day_of(starts)
+        self._count(chain, line_id, service, zone_id, cycle.starts, day_start, charged_units, left, amount, records)
         self._mark(plan, cycle, line_id, service, charged_units, usage_id, starts)
         if not left:
             code = "allowance" if charged_units else "nothing"
         elif draws:
             code = "partly"
         else:
-            code = "overage" if plan.heads or own else "uncovered"
+            code = "overage" if heads else "uncovered"
         if left and len(chain.drawing_ids) < len(chain.account_ids):
             reasons += f" stopped:{chain.drawing_ids[-1]}"
         if cycle.ends <= self.charged_at:
             reasons += " late"
-        ids = ",".join([str(bucket_id) for bucket_id, _ in draws])
-        drawn = ",".join([str(taken) for _, taken in draws])
+        if len(draws) == 1:
+            ids, drawn = draws[0]
+        else:
+            ids, drawn = ",".join(str(head_id) for head_id, _ in draws), ",".join(str(taken) for _, taken in draws)
         self.charge_rows[used_at[:7]].append(
             f"{self.enterprise_id}\t{usage_id}\t{number}\t{used_at}\t{starts}\t{cycle.starts}\t1\t{chain.path_id}\t"
             f"{stretch.version_id}\t{rate.id}\t{charged_units}\t{left}\t{amount}\t{{{ids}}}\t{{{drawn}}}\t{code}{reasons}\t"
         )
 
-    def _draw(self, head: BucketHead, wanted: int, draws: list[tuple[int, int]]) -> int:
-        """Take up to `wanted` units of a bucket; of a closed one by undoing its expiry and carrying over."""
-        if head.closed and head.remaining < wanted:
-            self._recover(head, wanted - head.remaining)
-        taken = min(head.remaining, wanted)
-        if taken:
-            head.remaining -= taken
-            head.drawn += taken
-            self.drawn_heads[head.id] = head
-            draws.append((head.id, taken))
-        return taken
+    def _draw(self, heads: list[BucketHead], wanted: int) -> tuple[list[tuple[int, int]], int]:
+        """Draw on buckets in their order; returns (bucket, units) of each draw, and what no bucket had.
+
+        Of a closed bucket also what expired or was carried over is taken, by undoing it.
+        """
+        draws = []
+        for head in heads:
+            if not wanted:
+                break
+            if head.remaining < wanted and head.closed:
+                self._recover(head, wanted - head.remaining)
+            taken = head.remaining if head.remaining < wanted else wanted
+            if taken:
+                head.remaining -= taken
+                head.drawn += taken
+                self.drawn_heads[head.id] = head
+                draws.append((head.id, taken))
+                wanted -= taken
+        return draws, wanted
 
     def _recover(self, head: BucketHead, wanted: int) -> None:
         """Bring units of a closed bucket back for late usage: first what expired, then what was carried over and is
@@ -457,13 +437,6 @@ class Charger:
                 )
             )
 
-    def _next_usage_id(self) -> int:
-        """Ids of usage records in blocks of the sequence's increment: one round trip for ten thousand."""
-        usage_id = next(_usage_ids, None)
-        if usage_id is None:
-            usage_id = _fetch_usage_ids(self.cursor)
-        return usage_id
-
     # --- results ---------------------------------------------------------------------------------------------------
 
     def touched_accounts(self) -> set[int]:
@@ -518,7 +491,7 @@ _usage_ids = iter(())
 
 
 def _fetch_usage_ids(cursor) -> int:
-    """Take the next block of usage ids; returns its first."""
+    """Take the next block of usage ids, one round trip for ten thousand; returns its first."""
     global _usage_ids
     cursor.execute("SELECT nextval('balances_usage_id_seq')")
     first = cursor.fetchone()[0]

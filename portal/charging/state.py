@@ -20,6 +20,7 @@ from balances.models import Contract, ContractVersion, Rate, Threshold, Zone
 from balances.models.contracts import VersionState
 from balances.models.counters import Grain, OwnerKind, Payer
 from balances.periods import Period, cycle_of, day_of, next_cycle
+from portal.charging.heads import BucketHead, Mark, Meter
 from portal.charging.records import canonical_time, parse_canonical
 
 BEGINNING, END = "", "~"  # before and after every canonical time
@@ -28,55 +29,18 @@ BEGINNING, END = "", "~"  # before and after every canonical time
 MOST_LINES = 120_000
 #: Enterprises a worker remembers at most.
 MOST_ENTERPRISES = 32
-
-
-class BucketHead:
-    """A bucket's free units in memory, and what has been drawn since they were loaded."""
-
-    __slots__ = ("closed", "drawn", "expired", "id", "remaining", "service", "successor", "zone_ids")
-
-    def __init__(self, row):
-        self.id, self.service, zone_ids, self.remaining, self.expired, closed_at = row
-        self.drawn = 0  # consumed since the last posting
-        self.zone_ids = frozenset(zone_ids)
-        self.closed = closed_at is not None
-        self.successor: BucketHead | None = None
-
-    def covers(self, zone_id: int) -> bool:
-        """Whether units may be used in a zone."""
-        return not self.zone_ids or zone_id in self.zone_ids
-
-    def available(self) -> int:
-        """Units that usage of this cycle can still have: of a closed bucket also what expired or was carried on."""
-        if not self.closed:
-            return self.remaining
-        return self.remaining + self.expired + (self.successor.available() if self.successor else 0)
-
-
-class Meter:
-    """An owner's usage of a service in a cycle, against the marks that it has not reached yet."""
-
-    __slots__ = ("account_id", "levels", "line_id", "next_level", "used")
-
-    def __init__(self, account_id: int | None, line_id: int | None, used: int):
-        self.account_id, self.line_id, self.used = account_id, line_id, used
-        #: (level in units, threshold id, base in units or None), highest first: the next is popped from the end.
-        self.levels: list[tuple[int, int, int | None]] = []
-        self.next_level: int | None = None
-
-    def arm(self, levels: list[tuple[int, int, int | None]]) -> None:
-        """Set the marks that have not been reached in this cycle."""
-        self.levels = sorted(levels, reverse=True)
-        self.next_level = self.levels[-1][0] if self.levels else None
+#: Usage older than this is never charged without a decision, whatever a contract says: bounds the partitions.
+OLDEST_USAGE = timedelta(days=800)
 
 
 class Cycle:
-    """One billing cycle of the contract: its bucket heads, meters and the plans made of them."""
+    """One billing cycle of a contract, ended by the contract's end at the latest: its bucket heads, meters and the
+    plans made of them. Where one contract follows another within a cycle, each has a `Cycle`; they share meters."""
 
-    __slots__ = ("ends", "heads_by_owner", "loaded", "meters", "plans", "starts", "starts_at")
+    __slots__ = ("contract_id", "ends", "heads_by_owner", "loaded", "meters", "plans", "starts", "starts_at")
 
-    def __init__(self, starts_at: datetime, ends_at: datetime):
-        self.starts_at = starts_at
+    def __init__(self, contract_id: int, starts_at: datetime, ends_at: datetime):
+        self.contract_id, self.starts_at = contract_id, starts_at
         self.starts, self.ends = canonical_time(starts_at), canonical_time(ends_at)
         self.forget()
 
@@ -91,10 +55,11 @@ class Cycle:
 class Plan:
     """For a chain of accounts, a service and a zone: which buckets are drawn in which order, which meters run along."""
 
-    __slots__ = ("heads", "meters")
+    __slots__ = ("heads", "is_covered", "meters")
 
-    def __init__(self, heads: list[BucketHead], meters: list[Meter]):
+    def __init__(self, heads: list[BucketHead], meters: list[Meter], *, is_covered: bool):
         self.heads, self.meters = heads, meters
+        self.is_covered = is_covered  # somewhere in the chain, drawable or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +86,17 @@ class Stretch:
     oldest_chargeable: timedelta
     _days: list[str] = field(default_factory=list)
 
-    def day_of(self, used_at: str) -> str:
-        """Start of the civil day, in the contract's time zone, that holds an instant of this stretch."""
+    def day_of(self, used_at: str) -> tuple[str, str]:
+        """Start and end of the civil day, in the contract's time zone, that holds an instant of this stretch."""
         days = self._days
         if not days:
             day = day_of(parse_canonical(self.starts), self.zone)
-            while canonical_time(day.starts_at) < self.ends:
-                days.append(canonical_time(day.starts_at))
+            days.append(canonical_time(day.starts_at))
+            while days[-1] < self.ends:
+                days.append(canonical_time(day.ends_at))
                 day = day_of(day.ends_at, self.zone)
-        return days[bisect_right(days, used_at) - 1]
+        place = bisect_right(days, used_at)
+        return days[place - 1], days[place]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,14 +130,17 @@ class EnterpriseState:
             self.configuration_version = configuration_version
             self.charge_sequence = -1
         if charge_sequence != self.charge_sequence:
-            for cycle in self.cycles.values():
-                cycle.forget()
+            self._forget_balances()
             self.charge_sequence = charge_sequence
         if self.opened_until < at:
             cycles.open_cycles_locked(cursor, enterprise_id=self.enterprise_id, until=at, actor="charging")
             self.opened_until = min((terms.cycle_at(at).ends_at for terms in self.terms), default=at)
-            for cycle in self.cycles.values():
-                cycle.forget()
+            self._forget_balances()
+
+    def _forget_balances(self) -> None:
+        self._heads.clear()
+        for cycle in self.cycles.values():
+            cycle.forget()
 
     def _load_configuration(self, cursor) -> None:
         self.lines.clear()
@@ -179,6 +149,8 @@ class EnterpriseState:
         self._load_thresholds()
         self.terms = [_Terms(contract) for contract in Contract.objects.filter(enterprise_id=self.enterprise_id)]
         self.cycles: dict[tuple[int, str], Cycle] = {}
+        #: One head a bucket, whichever cycles it is met in: a carried-over bucket is its source's successor, too.
+        self._heads: dict[int, BucketHead] = {}
         self._stretches: list[Stretch] = []
         self._stretches_until = ""
         self.opened_until = datetime.min.replace(tzinfo=ZoneInfo("UTC"))
@@ -327,54 +299,68 @@ class EnterpriseState:
     def _cycle(self, contract_id: int, starts_at: datetime, ends_at: datetime) -> Cycle:
         key = (contract_id, canonical_time(starts_at))
         if key not in self.cycles:
-            self.cycles[key] = Cycle(starts_at, ends_at)
+            self.cycles[key] = Cycle(contract_id, starts_at, ends_at)
         return self.cycles[key]
 
     # --- balances --------------------------------------------------------------------------------------------------
 
     def _load_thresholds(self) -> None:
-        self._thresholds: dict[tuple[int, int, int], list[Threshold]] = defaultdict(list)
+        self._thresholds: dict[tuple[int, int, int], list[Mark]] = defaultdict(list)
         for threshold in Threshold.objects.filter(enterprise_id=self.enterprise_id):
             kind, owner_id = _owner(threshold.account_id, threshold.line_id)
-            self._thresholds[kind, owner_id, threshold.service].append(threshold)
+            mark = Mark(threshold.id, threshold.percent, threshold.units)
+            self._thresholds[kind, owner_id, threshold.service].append(mark)
 
     def load_cycle(self, cursor, cycle: Cycle) -> None:
         """Load the bucket heads and armed meters of a cycle, if they are not in memory."""
         if cycle.loaded:
             return
-        allowance_units = self._load_heads(cursor, cycle)
-        self._load_meters(cursor, cycle, allowance_units)
+        held_units = self._load_heads(cursor, cycle)
+        twins = (other for other in self.cycles.values() if other.loaded and other.starts == cycle.starts)
+        if twin := next(twins, None):
+            cycle.meters = twin.meters
+        else:
+            self._load_meters(cursor, cycle, held_units)
         cycle.loaded = True
 
     def _load_heads(self, cursor, cycle: Cycle) -> dict[tuple[int, int, int], int]:
-        """Bucket heads of the cycle by owner, with their successors; returns granted and received units by meter."""
+        """Bucket heads of the cycle by owner, with their successors; returns granted and received units by meter.
+
+        Heads that another cycle has brought to memory are taken from there: the group may have changed them.
+        """
         cursor.execute(
             """
-            SELECT b.id, b.service, b.zone_ids, b.remaining_units, b.expired_units, b.closed_at,
-                b.account_id, b.line_id, b.granted_units + b.received_units,
-                b.source_id, b.cycle_start, b.kind
-            FROM balances_bucket b
+            SELECT b.id, b.service, b.zone_ids, b.remaining_units, b.expired_units,
+                b.granted_units + b.received_units, b.closed_at IS NOT NULL, b.account_id, b.line_id, b.cycle_start,
+                b.source_id, b.kind = 'rollover', v.contract_id
+            FROM balances_bucket b LEFT JOIN balances_allowance a ON a.id = b.allowance_id
+                LEFT JOIN balances_contractversion v ON v.id = a.version_id
             WHERE b.enterprise_id = %s AND (b.cycle_start = %s OR (b.kind = 'rollover' AND b.source_id IN (
                 SELECT s.id FROM balances_bucket s WHERE s.enterprise_id = %s AND s.cycle_start = %s)))
             ORDER BY b.priority, b.valid_until, b.id
             """,
             [self.enterprise_id, cycle.starts_at, self.enterprise_id, cycle.starts_at],
         )
-        rows = cursor.fetchall()
-        heads = {row[0]: BucketHead(row[:6]) for row in rows}
-        allowance_units: dict[tuple[int, int, int], int] = defaultdict(int)
-        for row in rows:
-            account_id, line_id, held_units, source_id, cycle_start, kind = row[6:12]
-            head = heads[row[0]]
-            if kind == "rollover" and source_id in heads:
-                heads[source_id].successor = head
+        held_units: dict[tuple[int, int, int], int] = defaultdict(int)
+        carried: list[tuple[int, BucketHead]] = []
+        for *figures, is_closed, account_id, line_id, cycle_start, source_id, is_rollover, contract_id in cursor:
+            owner = _owner(account_id, line_id)
+            head = self._heads.get(figures[0])
+            if head is None:
+                head = BucketHead(*figures, is_closed=is_closed, owner=owner, cycle_start=cycle_start)
+                self._heads[head.id] = head
+            if is_rollover:
+                carried.append((source_id, head))
             if cycle_start == cycle.starts_at:
-                owner_kind, owner_id = _owner(account_id, line_id)
-                cycle.heads_by_owner.setdefault((owner_kind, owner_id), []).append(head)
-                allowance_units[owner_kind, owner_id, head.service] += held_units
-        return allowance_units
+                held_units[*owner, head.service] += head.held
+                if contract_id is None or contract_id == cycle.contract_id:
+                    cycle.heads_by_owner.setdefault(owner, []).append(head)
+        for source_id, head in carried:
+            if source_id in self._heads:
+                self._heads[source_id].successor = head
+        return held_units
 
-    def _load_meters(self, cursor, cycle: Cycle, allowance_units: dict[tuple[int, int, int], int]) -> None:
+    def _load_meters(self, cursor, cycle: Cycle, held_units: dict[tuple[int, int, int], int]) -> None:
         if not self._thresholds:
             return
         cursor.execute(
@@ -392,36 +378,42 @@ class EnterpriseState:
             [self.enterprise_id, cycle.starts_at],
         )
         crossed = {row[0] for row in cursor.fetchall()}
-        for key, thresholds in self._thresholds.items():
+        for key, marks in self._thresholds.items():
             kind, owner_id, _ = key
             is_account = kind == OwnerKind.ACCOUNT
-            meter = Meter(owner_id if is_account else None, None if is_account else owner_id, used.get(key, 0))
-            base = allowance_units.get(key)
-            levels = []
-            for threshold in thresholds:
-                if threshold.id in crossed:
-                    continue
-                if threshold.units is not None:
-                    levels.append((threshold.units, threshold.id, None))
-                elif base is not None:
-                    # Reached at exactly the percentage; of an allowance of zero with the first unit used.
-                    levels.append((max(-(-base * threshold.percent // 100), 1), threshold.id, base))
-            meter.arm(levels)
-            cycle.meters[key] = meter
+            cycle.meters[key] = Meter(
+                owner_id if is_account else None,
+                None if is_account else owner_id,
+                used.get(key, 0),
+                held_units.get(key),
+                [mark for mark in marks if mark.threshold_id not in crossed],
+            )
+
+    def lower_base(self, head: BucketHead, units: int) -> None:
+        """A bucket has lost units that it had received: the percentages of its owner's meter are of less."""
+        for cycle in self.cycles.values():
+            if cycle.loaded and cycle.starts_at == head.cycle_start:
+                if meter := cycle.meters.get((*head.owner, head.service)):
+                    meter.lower_base(units)
+                return  # cycles that begin together share their meters
 
     def plan_of(self, cycle: Cycle, chain: Chain, service: int, zone_id: int) -> Plan:
         """The drawing order along a chain: nearest account first, within one by priority, expiry, id."""
         key = (chain.path_id, service, zone_id)
         plan = cycle.plans.get(key)
         if plan is None:
-            heads = [
-                head
-                for account_id in chain.drawing_ids
-                for head in cycle.heads_by_owner.get((OwnerKind.ACCOUNT, account_id), ())
-                if head.service == service and head.covers(zone_id)
-            ]
+            covering = {
+                account_id: [
+                    head
+                    for head in cycle.heads_by_owner.get((OwnerKind.ACCOUNT, account_id), ())
+                    if head.service == service and head.covers(zone_id)
+                ]
+                for account_id in chain.account_ids
+            }
+            heads = [head for account_id in chain.drawing_ids for head in covering[account_id]]
             possible = (cycle.meters.get((OwnerKind.ACCOUNT, account_id, service)) for account_id in chain.account_ids)
-            plan = cycle.plans[key] = Plan(heads, [meter for meter in possible if meter is not None])
+            meters = [meter for meter in possible if meter is not None]
+            plan = cycle.plans[key] = Plan(heads, meters, is_covered=any(covering.values()))
         return plan
 
 
@@ -457,9 +449,9 @@ class _Terms:
         found = []
         period = cycle_of(contract.starts_at, zone, contract.cycle_anchor_day)
         while period.starts_at < horizon and (contract.ends_at is None or period.starts_at < contract.ends_at):
-            cycle = cycle_for(contract.id, period.starts_at, period.ends_at)
             starts_at = max(period.starts_at, contract.starts_at)
             ends_at = min(period.ends_at, contract.ends_at) if contract.ends_at else period.ends_at
+            cycle = cycle_for(contract.id, period.starts_at, ends_at)
             cuts = [v.effective_at for v in self.versions if starts_at < v.effective_at < ends_at]
             for first, last in zip([starts_at, *cuts], [*cuts, ends_at], strict=True):
                 version = cycles.version_at(self.versions, first)
@@ -467,7 +459,7 @@ class _Terms:
                     found.append(
                         Stretch(
                             canonical_time(first), canonical_time(last), cycle, version.id, self.rates[version.id],
-                            zone,                             timedelta(days=contract.late_usage_days),
+                            zone, min(timedelta(days=contract.late_usage_days), OLDEST_USAGE),
                         )
                     )  # fmt: skip
             period = next_cycle(period, zone, contract.cycle_anchor_day)

@@ -9,7 +9,7 @@ import structlog
 from celery import shared_task
 from django.db import connection
 
-from balances import cycles, ledger
+from balances import cycles, inventory, ledger
 from balances.models import Enterprise
 from portal.charging import ingest, pipeline
 
@@ -65,10 +65,12 @@ def sweep_inbox() -> None:
 
 @shared_task
 def turn_cycles() -> None:
-    """Close the cycles that have ended and open those that have begun, also ones that were missed."""
+    """Close the cycles that have ended and open those that have begun, also ones that were missed; let planned moves
+    of lines show once their time has come."""
     now = datetime.now(UTC)
     for enterprise_id in Enterprise.objects.filter(contracts__isnull=False).distinct().values_list("id", flat=True):
         cycles.close_cycles(enterprise_id=enterprise_id, at=now, actor="beat")
+        inventory.catch_up(enterprise_id=enterprise_id, at=now)
 
 
 @shared_task
