@@ -17,13 +17,15 @@ from django.conf import settings
 
 from balances import units as arithmetic
 from balances.ledger import Change
-from balances.models.counters import Grain, OwnerKind
+from balances.models.counters import OwnerKind
 from balances.models.ledger import EntryKind
 from balances.models.usage import SuspenseReason
 from portal.charging import suspense_texts
+from portal.charging.heads import BucketHead, Corrections, Meter
 from portal.charging.rating import split_by_time
 from portal.charging.records import Usage, canonical_time, public
-from portal.charging.state import BucketHead, Chain, EnterpriseState, Meter, Plan, RateTerms, Stretch
+from portal.charging.state import Chain, EnterpriseState, Plan, RateTerms, Stretch
+from portal.charging.tally import Tally
 
 CHARGED, DUPLICATE, SUSPENDED = "c", "d", "s"
 _json = msgspec.json.Encoder()
@@ -126,11 +128,9 @@ class Charger:
         self.suspended: list[Suspended] = []
         self.crossed: list[Crossed] = []
         self.drawn_heads: dict[int, BucketHead] = {}
-        self.recovered: dict[tuple[int, int], int] = defaultdict(int)
-        #: (chain, service, zone, cycle start, day start) -> [used, overage, amount, records]
-        self.by_chain: dict[tuple[Chain, int, int, str, str], list[int]] = {}
-        #: (line, cycle start, service, zone) -> the same
-        self.by_line: dict[tuple[int, str, int, int], list[int]] = {}
+        self.recovered: Corrections = defaultdict(int)
+        self._has_recovered = False  # for the stretch being charged
+        self.tally = Tally()
         self._known_by_source: dict[int, dict[str, tuple[int, int]]] = {}
         #: The stretch of the last record, and how old usage may be there: records come nearly in order of time.
         self._stretch: Stretch | None = None
@@ -281,8 +281,8 @@ class Charger:
         if self.state is None:
             raise _Cannot(SuspenseReason.UNKNOWN_LINE, suspense_texts.unknown_line(usage.number_kind, usage.number))
         used_at = usage.used_at
-        if used_at > self.latest:
-            raise _Cannot(SuspenseReason.FUTURE, suspense_texts.future(used_at, self.charged_at))
+        if (last := usage.ended_at or used_at) > self.latest:
+            raise _Cannot(SuspenseReason.FUTURE, suspense_texts.future(last, self.charged_at))
         residences = self.state.lines.get((usage.number_kind, usage.number))
         if residences is None:
             raise _Cannot(SuspenseReason.UNKNOWN_LINE, suspense_texts.unknown_line(usage.number_kind, usage.number))
@@ -315,25 +315,29 @@ class Charger:
         plan = cycle.plans.get((chain.path_id, service, zone_id)) or self.state.plan_of(cycle, chain, service, zone_id)
         own = cycle.heads_by_owner.get((OwnerKind.LINE, line_id))
         heads = plan.heads
-        if own:
-            heads = [head for head in own if head.service == service and head.covers(zone_id)] + heads
+        is_covered = plan.is_covered
+        if own and (own := [head for head in own if head.service == service and head.covers(zone_id)]):
+            heads, is_covered = own + heads, True
         draws, left = self._draw(heads, charged_units)
         amount = arithmetic.price_micros(left, rate.price_micros, rate.block_units) if left else 0
         day_start, day_end = self._day
         if not day_start <= starts < day_end:
             day_start, _ = self._day = stretch.day_of(starts)
-        self._count(chain, line_id, service, zone_id, cycle.starts, day_start, charged_units, left, amount, records)
+        self.tally.add(chain, line_id, service, zone_id, cycle.starts, day_start, charged_units, left, amount, records)
         self._mark(plan, cycle, line_id, service, charged_units, usage_id, starts)
         if not left:
             code = "allowance" if charged_units else "nothing"
         elif draws:
             code = "partly"
         else:
-            code = "overage" if heads else "uncovered"
+            code = "overage" if is_covered else "uncovered"
         if left and len(chain.drawing_ids) < len(chain.account_ids):
             reasons += f" stopped:{chain.drawing_ids[-1]}"
         if cycle.ends <= self.charged_at:
             reasons += " late"
+        if self._has_recovered:
+            reasons += " recovered"
+            self._has_recovered = False
         if len(draws) == 1:
             ids, drawn = draws[0]
         else:
@@ -353,7 +357,7 @@ class Charger:
             if not wanted:
                 break
             if head.remaining < wanted and head.closed:
-                self._recover(head, wanted - head.remaining)
+                self._bring_back(head, wanted - head.remaining)
             taken = head.remaining if head.remaining < wanted else wanted
             if taken:
                 head.remaining -= taken
@@ -363,48 +367,11 @@ class Charger:
                 wanted -= taken
         return draws, wanted
 
-    def _recover(self, head: BucketHead, wanted: int) -> None:
-        """Bring units of a closed bucket back for late usage: first what expired, then what was carried over and is
-        still there, on through the cycles up to the open one (SCENARIOS 21)."""
-        from_expired = min(wanted, head.expired)
-        if from_expired:
-            head.expired -= from_expired
-            head.remaining += from_expired
-            self.recovered[head.id, EntryKind.EXPIRE] -= from_expired
-        successor, missing = head.successor, wanted - from_expired
-        if missing and successor is not None:
-            if successor.closed and successor.remaining < missing:
-                self._recover(successor, missing - successor.remaining)
-            from_successor = min(missing, successor.remaining)
-            if from_successor:
-                successor.remaining -= from_successor
-                head.remaining += from_successor
-                self.recovered[successor.id, EntryKind.ROLLOVER_IN] -= from_successor
-                self.recovered[head.id, EntryKind.ROLLOVER_OUT] -= from_successor
-
-    def _count(
-        self, chain: Chain, line_id: int, service: int, zone_id: int, cycle_start: str, day_start: str,
-        used: int, overage: int, amount: int, records: int,
-    ) -> None:  # fmt: skip
-        """Add to the counters: once for the whole chain, spread over its accounts when written; once for the line."""
-        key = (chain, service, zone_id, cycle_start, day_start)
-        total = self.by_chain.get(key)
-        if total is None:
-            self.by_chain[key] = [used, overage, amount, records]
-        else:
-            total[0] += used
-            total[1] += overage
-            total[2] += amount
-            total[3] += records
-        line_key = (line_id, cycle_start, service, zone_id)
-        total = self.by_line.get(line_key)
-        if total is None:
-            self.by_line[line_key] = [used, overage, amount, records]
-        else:
-            total[0] += used
-            total[1] += overage
-            total[2] += amount
-            total[3] += records
+    def _bring_back(self, head: BucketHead, wanted: int) -> None:
+        before = head.remaining
+        for bucket, units in head.bring_back(wanted, self.recovered):
+            self.state.lower_base(bucket, units)
+        self._has_recovered |= head.remaining > before
 
     def _mark(self, plan: Plan, cycle, line_id: int, service: int, used: int, usage_id: int, starts: str) -> None:
         """Advance the meters along the chain and of the line; note each mark reached and the record that reached it."""
@@ -419,29 +386,15 @@ class Charger:
                 self._cross(meter, cycle.starts, service, usage_id, starts)
 
     def _cross(self, meter: Meter, period_start: str, service: int, usage_id: int, crossed_at: str) -> None:
-        while meter.next_level is not None and meter.used >= meter.next_level:
-            level, threshold_id, base = meter.levels.pop()
-            meter.next_level = meter.levels[-1][0] if meter.levels else None
+        for level, threshold_id, base in meter.reached():
             self.crossed.append(
                 Crossed(
-                    threshold_id,
-                    meter.account_id,
-                    meter.line_id,
-                    service,
-                    period_start,
-                    level,
-                    meter.used,
-                    base,
-                    usage_id,
-                    crossed_at,
+                    threshold_id, meter.account_id, meter.line_id, service, period_start, level, meter.used, base,
+                    usage_id, crossed_at,
                 )
-            )
+            )  # fmt: skip
 
     # --- results ---------------------------------------------------------------------------------------------------
-
-    def touched_accounts(self) -> set[int]:
-        """Accounts whose figures this group changed."""
-        return {account_id for chain, *_ in self.by_chain for account_id in chain.account_ids}
 
     def changes(self) -> list[Change]:
         """What the group did to buckets: one consumption entry a bucket, and the corrections of late usage."""
@@ -456,35 +409,6 @@ class Charger:
             changes.append(Change(head.id, EntryKind.CONSUME, head.drawn, self.at))
             head.drawn = 0
         return changes
-
-    def increments(self) -> dict[tuple, dict[int, list[int]]]:
-        """What to add to counters: (owner kind, grain, period start, service, zone) -> owner -> [used, overage, amount,
-        records]. The sums of a chain are spread over its accounts here, once a group instead of once a record."""
-        account, line, cycle, day = (
-            int(OwnerKind.ACCOUNT),
-            int(OwnerKind.LINE),
-            int(Grain.CYCLE),
-            int(Grain.DAY),
-        )
-        series: dict[tuple, dict[int, list[int]]] = defaultdict(dict)
-        for (chain, service, zone_id, cycle_start, day_start), added in self.by_chain.items():
-            for key in (
-                (account, cycle, cycle_start, service, zone_id),
-                (account, day, day_start, service, zone_id),
-            ):
-                owners = series[key]
-                for account_id in chain.account_ids:
-                    total = owners.get(account_id)
-                    if total is None:
-                        owners[account_id] = added.copy()
-                    else:
-                        total[0] += added[0]
-                        total[1] += added[1]
-                        total[2] += added[2]
-                        total[3] += added[3]
-        for (line_id, cycle_start, service, zone_id), added in self.by_line.items():
-            series[line, cycle, cycle_start, service, zone_id][line_id] = added
-        return series
 
 
 _usage_ids = iter(())

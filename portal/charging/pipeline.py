@@ -20,7 +20,7 @@ from balances import ledger
 from portal.charging import writing
 from portal.charging.charger import Charger, Counts, Part
 from portal.charging.records import canonical_time, decode_payload
-from portal.charging.state import StateCache
+from portal.charging.state import OLDEST_USAGE, StateCache
 from portal.live import publish
 
 log = structlog.get_logger(__name__)
@@ -29,8 +29,6 @@ log = structlog.get_logger(__name__)
 LOCK_WAIT = "400ms"
 LOCK_NOT_AVAILABLE = "55P03"
 ADVISORY_LOCKS = 0x43484152  # the first of the two keys of this module's advisory locks
-#: Usage older than this is never charged without a decision, whatever a contract says: bounds the partitions.
-OLDEST_USAGE = timedelta(days=800)
 
 _states = StateCache()
 _known_months: set[str] = set()
@@ -205,7 +203,7 @@ def _charge_parts(
         publish.charged(
             enterprise_id=enterprise_id,
             sequence=new_sequence,
-            account_ids=charger.touched_accounts(),
+            account_ids=charger.tally.touched_accounts(),
             charged_at=at,
         )
     return charger.counts

@@ -65,11 +65,11 @@ def foresee(*, enterprise_id: int, source_id: int, usage: Usage, own_id: str, at
         transaction.set_rollback(True)
     if trial.suspended:
         return Outlook(reason=trial.suspended[0].reason, detail=trial.suspended[0].detail)
-    if not trial.by_line:
+    if not trial.tally.by_line:
         return Outlook(is_duplicate=True)
-    (line_id, _, service, _), _ = next(iter(trial.by_line.items()))
-    chain = next(iter(trial.by_chain))[0]
-    sums = [sum(column) for column in zip(*trial.by_line.values(), strict=True)]
+    (line_id, _, service, _), _ = next(iter(trial.tally.by_line.items()))
+    chain = next(iter(trial.tally.by_chain))[0]
+    sums = [sum(column) for column in zip(*trial.tally.by_line.values(), strict=True)]
     return Outlook(
         line_id=line_id,
         account_id=chain.account_ids[0],

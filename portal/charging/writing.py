@@ -86,7 +86,7 @@ _RAISE_COUNTERS = """
 def _write_counters(cursor, charger: Charger) -> None:
     """One upsert a series (owner kind, grain, period, service, zone); owners in order, so that index pages are visited
     once. An UPDATE of the known ones is no faster, and its plan goes wrong while the table has no statistics."""
-    for (kind, grain, period_start, service, zone_id), owners in charger.increments().items():
+    for (kind, grain, period_start, service, zone_id), owners in charger.tally.increments().items():
         place = [charger.enterprise_id, kind, grain, period_start, service, zone_id, int(Payer.CORPORATE)]
         cursor.execute(_RAISE_COUNTERS, [*place, *_columns(sorted(owners), owners)])
 
