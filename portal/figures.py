@@ -85,9 +85,10 @@ def _minutes(seconds: int) -> str:
 
 
 def _participant_hours(seconds: int) -> str:
+    """Time in conferences, each participant's counted."""
     if seconds and seconds < 3600:
-        return f"{_three_digits(seconds / 60)}{NARROW_SPACE}participant-min"
-    return f"{_three_digits(seconds / 3600)}{NARROW_SPACE}participant-h"
+        return f"{_three_digits(seconds / 60)}{NARROW_SPACE}min"
+    return f"{_three_digits(seconds / 3600)}{NARROW_SPACE}h"
 
 
 def count(number: int) -> str:
@@ -107,6 +108,11 @@ def quantity(units: int, service: int) -> str:
             return f"{count(units)}{NARROW_SPACE}message{'' if units == 1 else 's'}"
         case _:
             return _participant_hours(units)
+
+
+def quantity_or_none(units: int, service: int) -> str:
+    """The same, with a word for zero: a column of zeros in units is harder to read."""
+    return quantity(units, service) if units else "none"
 
 
 def exact(units: int, service: int) -> str:

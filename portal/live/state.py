@@ -18,7 +18,7 @@ from typing import TypedDict
 from django.template.loader import render_to_string
 
 from balances.selectors.charges import Charge
-from balances.selectors.overview import ServiceOverview
+from balances.selectors.overview import ServiceOverview, Usage
 from balances.selectors.pages import AccountPage, LinePage
 from balances.selectors.terms import Progress, Terms
 from balances.units import SERVICE_NAMES
@@ -93,9 +93,8 @@ def _add_service(state: State, page: AccountPage, service: ServiceOverview) -> N
         "held": figures.quantity(service.held_units, code),
         "percent": f"{service.percent}{figures.NARROW_SPACE}%",
         "used": figures.quantity(usage.used_units, code),
-        "reserved": figures.quantity(service.reserved_units, code),
-        "overage": figures.quantity(usage.overage_units, code),
-        "overage_money": figures.money(usage.amount_micros, currency),
+        "reserved": figures.quantity_or_none(service.reserved_units, code),
+        "beyond": _beyond(usage, code, currency),
         "records": figures.count(usage.records),
         "outlook": figures.outlook(service.estimate, page.terms.cycle.ends_at, page.terms.zone, page.progress.as_of),
     }
@@ -118,6 +117,12 @@ def _add_service(state: State, page: AccountPage, service: ServiceOverview) -> N
         state["figures"][f"{name}.{number}.percent"] = f"{pool.percent}{figures.NARROW_SPACE}%"
         attributes[f"{name}.{number}.bar"] = {"width": pool.percent}
         state["fragments"][f"{name}.{number}.badge"] = figures.fill_badge(pool.fill)
+
+
+def _beyond(usage: Usage, service: int, currency: str) -> str:
+    if not usage.overage_units:
+        return "none"
+    return f"{figures.quantity(usage.overage_units, service)} · {figures.money(usage.amount_micros, currency)}"
 
 
 def _chart_words(service: ServiceOverview, words: dict[str, str]) -> str:
