@@ -56,15 +56,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--speed", type=_speed, help="x1 to x1000: how much busier than life (default: the file's, else x1)"
     )
     parser.add_argument("--seed", type=int, help="instead of the seed in the file")
-    parser.add_argument(
-        "--duration", type=float, default=math.inf, metavar="SECONDS", help="stop after so long"
-    )
-    parser.add_argument(
-        "--rate", type=float, default=math.inf, metavar="CAP", help="at most so many records a second"
-    )
-    parser.add_argument(
-        "--batch", type=int, default=500, help="records a call at most (1 to 10000, default 500)"
-    )
+    parser.add_argument("--duration", type=float, default=math.inf, metavar="SECONDS", help="stop after so long")
+    parser.add_argument("--rate", type=float, default=math.inf, metavar="CAP", help="at most so many records a second")
+    parser.add_argument("--batch", type=int, default=500, help="records a call at most (1 to 10000, default 500)")
     arguments = parser.parse_args(argv)
     if not 1 <= arguments.batch <= 10_000:
         parser.error("--batch lies between 1 and 10000.")

@@ -35,16 +35,10 @@ def read(path: Path) -> Config:
     try:
         content = json.loads(path.read_text())
     except OSError as error:
-        raise BadConfig(
-            f"{path} cannot be read: {error.strerror}. `manage.py demo` writes such a file."
-        ) from None
+        raise BadConfig(f"{path} cannot be read: {error.strerror}. `manage.py demo` writes such a file.") from None
     except ValueError as error:
         raise BadConfig(f"{path} is not JSON: {error}.") from None
-    if (
-        not isinstance(content, dict)
-        or not isinstance(content.get("lines"), list)
-        or not content.get("token")
-    ):
+    if not isinstance(content, dict) or not isinstance(content.get("lines"), list) or not content.get("token"):
         raise BadConfig(f"{path} must be an object with a token and a list of lines.")
     known = {"source", "home_network", "time_zone", "seed", "speed"}
     return Config(
@@ -60,7 +54,5 @@ def _line(path: Path, index: int, line: Any) -> Line:
     except TypeError:
         raise BadConfig(f"{path}: line {index} must have msisdn and profile, and may have imei.") from None
     if found.profile not in PROFILES:
-        raise BadConfig(
-            f"{path}: line {index} has the profile “{found.profile}”; known are {', '.join(PROFILES)}."
-        )
+        raise BadConfig(f"{path}: line {index} has the profile “{found.profile}”; known are {', '.join(PROFILES)}.")
     return found

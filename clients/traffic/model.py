@@ -234,9 +234,7 @@ class Traffic:
         hour = local.weekday() * 24 + local.hour
         made: list[tuple[float, str, Habit, _Crowd]] = []
         for crowd in self.crowds:
-            sessions = (
-                crowd.cumulative[-1] * crowd.profile.week[hour] * self.slot_seconds / DAY_SECONDS * self.rate
-            )
+            sessions = crowd.cumulative[-1] * crowd.profile.week[hour] * self.slot_seconds / DAY_SECONDS * self.rate
             for habit in crowd.profile.habits:
                 coarse = self.coarseness.get(habit.service, 1)
                 count = _poisson(drawn, sessions * habit.sessions_per_day / coarse)
@@ -258,14 +256,10 @@ class Traffic:
 
     def _record(self, drawn: random.Random, identity: str, ended: int, habit: Habit, crowd: _Crowd) -> Record:
         chance = drawn.random
-        who = crowd.members[
-            min(bisect(crowd.cumulative, chance() * crowd.cumulative[-1]), len(crowd.members) - 1)
-        ]
+        who = crowd.members[min(bisect(crowd.cumulative, chance() * crowd.cumulative[-1]), len(crowd.members) - 1)]
         service = habit.service
         network = who.network(ended, self.home_network)
-        size = (
-            habit.median_units * math.exp(habit.sigma * drawn.gauss(0, 1)) * self.coarseness.get(service, 1)
-        )
+        size = habit.median_units * math.exp(habit.sigma * drawn.gauss(0, 1)) * self.coarseness.get(service, 1)
         other_party, attributes, seconds = "", None, 0  # of a message: no duration
         if service == "data":
             size *= who.volume if network == self.home_network else who.volume * ROAMING_DATA_FACTOR

@@ -59,9 +59,7 @@ class Sender:
         """Send a batch until it is taken; False where stopping came first. Raises `Rejected`."""
         if not records:
             return True
-        body = json.dumps(
-            {"source": self.source, "records": [as_mapping(record) for record in records]}
-        ).encode()
+        body = json.dumps({"source": self.source, "records": [as_mapping(record) for record in records]}).encode()
         wait, since = self.first_wait, 0.0
         while not self.stopping.is_set():
             trouble, asked_wait = self._attempt(body)

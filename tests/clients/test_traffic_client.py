@@ -80,9 +80,7 @@ RECORDS = [
 
 
 def sender(fake: FakePortal, said: list[str]) -> Sender:
-    return Sender(
-        fake.url, "secret", "tests", say=said.append, stopping=threading.Event(), first_wait_seconds=0.01
-    )
+    return Sender(fake.url, "secret", "tests", say=said.append, stopping=threading.Event(), first_wait_seconds=0.01)
 
 
 def test_a_batch_is_sent_again_with_the_same_ids_until_it_is_taken():
@@ -102,9 +100,7 @@ def test_a_portal_that_is_away_is_waited_for():
     said: list[str] = []
     with portal() as fake:
         away = fake.url
-    client = Sender(
-        away, "secret", "tests", say=said.append, stopping=threading.Event(), first_wait_seconds=0.01
-    )
+    client = Sender(away, "secret", "tests", say=said.append, stopping=threading.Event(), first_wait_seconds=0.01)
     threading.Timer(0.2, client.stopping.set).start()
     assert client.deliver(RECORDS) is False
     assert client.figures.records == 0
