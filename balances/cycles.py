@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from django.db import connection, transaction
+from django.db import connection
 
-from balances import ledger
+from balances import ledger, locks
 from balances.ledger import Change, NewBucket
 from balances.models import Account, Allowance, Bucket, Contract, ContractVersion
 from balances.models.buckets import BucketKind
@@ -54,8 +54,7 @@ def version_at(versions: list[ContractVersion], instant: datetime) -> ContractVe
 
 def open_cycles(*, enterprise_id: int, until: datetime, actor: str) -> int:
     """Grant what each cycle up to `until` is due and has not got yet; returns how many buckets were granted."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        ledger.lock(cursor, enterprise_id)
+    with locks.enterprise(enterprise_id), connection.cursor() as cursor:
         return open_cycles_locked(cursor, enterprise_id=enterprise_id, until=until, actor=actor)
 
 
@@ -107,11 +106,11 @@ def _missing_grants(enterprise_id: int, until: datetime) -> list[tuple[NewBucket
             if (contract.id, cycle.starts_at) in opened:
                 continue
             starts_at = max(cycle.starts_at, contract.starts_at)
-            version = version_at(versions[contract.id], starts_at)
-            if version is None:
+            in_force = version_at(versions[contract.id], starts_at)
+            if in_force is None:
                 continue
             ends_at = min(cycle.ends_at, contract.ends_at) if contract.ends_at else cycle.ends_at
-            for allowance in allowances[version.id]:
+            for allowance in allowances[in_force.id]:
                 new = NewBucket(
                     key=f"grant:{allowance.id}:{cycle.starts_at:%Y-%m-%dT%H:%MZ}",
                     kind=BucketKind.GRANT,
@@ -136,8 +135,7 @@ def close_cycles(*, enterprise_id: int, at: datetime, actor: str) -> int:
     """
     closed = 0
     while True:
-        with transaction.atomic(), connection.cursor() as cursor:
-            ledger.lock(cursor, enterprise_id)
+        with locks.enterprise(enterprise_id), connection.cursor() as cursor:
             open_cycles_locked(cursor, enterprise_id=enterprise_id, until=at, actor=actor)
             ended = Bucket.objects.filter(enterprise_id=enterprise_id, closed_at__isnull=True, valid_until__lte=at)
             first = ended.order_by("valid_until").values_list("valid_until", flat=True).first()
@@ -153,18 +151,20 @@ def close_cycles(*, enterprise_id: int, at: datetime, actor: str) -> int:
 def _close(cursor, enterprise_id: int, buckets: list[Bucket], actor: str, at: datetime) -> None:
     """Carry over and expire what is left in buckets that end at the same instant."""
     by_allowance: dict[int | None, list[Bucket]] = defaultdict(list)
+    by_id = {bucket.id: bucket for bucket in buckets}
     for bucket in buckets:
-        carries = bucket.kind != BucketKind.ROLLOVER and bucket.allowance_id is not None
+        carries = bucket.allowance_id is not None and not _is_carried_over(bucket, by_id)
         by_allowance[bucket.allowance_id if carries else None].append(bucket)
     changes: list[Change] = []
     for allowance_id, group in by_allowance.items():
         left = [bucket.remaining_units for bucket in group]
         carried = [0] * len(group)
-        if allowance_id is not None and (allowance := group[0].allowance) and _continues(group[0]):
+        allowance = group[0].allowance if allowance_id is not None else None
+        if allowance is not None and _continues(allowance, group[0]):
             carried = split_in_proportion(min(sum(left), allowance.rollover_cap_units), left)
         for bucket, rest, carry in zip(group, left, carried, strict=True):
-            if carry:
-                changes += _carry_over(cursor, enterprise_id, bucket, carry)
+            if carry and allowance is not None:
+                changes += _carry_over(cursor, enterprise_id, allowance, bucket, carry)
             if rest > carry:
                 expiry = Change(
                     bucket.id, EntryKind.EXPIRE, rest - carry, bucket.valid_until, key=f"expire:{bucket.id}"
@@ -181,15 +181,23 @@ def _close(cursor, enterprise_id: int, buckets: list[Bucket], actor: str, at: da
     ledger.mark_closed(cursor, bucket_ids=[bucket.id for bucket in buckets], at=at)
 
 
-def _continues(bucket: Bucket) -> bool:
-    """Whether the bucket's contract goes on after the bucket's end: otherwise there is no next cycle to carry into."""
-    contract = bucket.allowance.version.contract
+def _is_carried_over(bucket: Bucket, by_id: dict[int, Bucket]) -> bool:
+    """Whether units were carried over once already, here or before they were allocated; `by_id`: all that end with the
+    bucket, and so whatever it was allocated from."""
+    while bucket.kind == BucketKind.ALLOCATION:
+        bucket = by_id[bucket.source_id]
+    return bucket.kind == BucketKind.ROLLOVER
+
+
+def _continues(allowance: Allowance, bucket: Bucket) -> bool:
+    """Whether the contract goes on after the bucket's end: otherwise there is no next cycle to carry into."""
+    contract = allowance.version.contract
     return contract.ends_at is None or contract.ends_at > bucket.valid_until
 
 
-def _carry_over(cursor, enterprise_id: int, bucket: Bucket, units: int) -> list[Change]:
+def _carry_over(cursor, enterprise_id: int, allowance: Allowance, bucket: Bucket, units: int) -> list[Change]:
     """The bucket of the next cycle that takes what is carried, and both sides of the move, dated at the boundary."""
-    contract = bucket.allowance.version.contract
+    contract = allowance.version.contract
     following = cycle_of(bucket.valid_until, ZoneInfo(contract.time_zone), contract.cycle_anchor_day)
     new = NewBucket(
         key=f"rollover:{bucket.id}",

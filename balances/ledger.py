@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import connection, transaction
+from django.db import connection
 
-from balances import audit
+from balances import audit, locks
 from balances.errors import Refused
 from balances.models import Account, Bucket, Entry, Line, Reservation
 from balances.models.buckets import BucketKind, ReservationState
@@ -220,19 +220,21 @@ def allocate(
     """Give units of a bucket to an account or line below its owner, as a dedicated bucket of the same validity.
 
     Allocating again adds to the same bucket. `key` makes repeating harmless. One transaction under the charging lock.
-    Raises NotEnough, NotBelow, KeyConflict.
+    Raises NotEnough, NotBelow, KeyConflict, Busy.
     """
     if units <= 0:
         raise Refused("Allocate at least one unit; to take back, use take_back.", field="units")
     if (account_id is None) == (line_id is None):
         raise Refused("Name either an account or a line to allocate to.", field="account")
-    with transaction.atomic(), connection.cursor() as cursor:
-        source = Bucket.objects.filter(id=bucket_id).first()
-        if source is None:
-            raise Refused("There is no such bucket.", field="bucket")
-        lock(cursor, source.enterprise_id)
+    source = Bucket.objects.filter(id=bucket_id).first()
+    if source is None:
+        raise Refused("There is no such bucket.", field="bucket")
+    owner = f"account:{account_id}" if account_id else f"line:{line_id}"
+    target_key = f"allocation:{source.id}:{owner}"
+    with locks.enterprise(source.enterprise_id), connection.cursor() as cursor:
         source.refresh_from_db()
-        if key and (first := _first_answer(key, bucket_id, units)):
+        key = _own_key(source.enterprise_id, key)
+        if first := _first_answer(key, source.id, _bucket_of(target_key), units):
             return first
         _refuse_unless_below(source, account_id, line_id)
         _refuse_unless_open(source, at)
@@ -241,9 +243,8 @@ def allocate(
                 f"“{source.name}” has {source.remaining_units} free units; {units} were asked for.",
                 field="units",
             )
-        owner = f"account:{account_id}" if account_id else f"line:{line_id}"
         new = NewBucket(
-            key=f"allocation:{source.id}:{owner}",
+            key=target_key,
             kind=BucketKind.ALLOCATION,
             name=source.name,
             service=source.service,
@@ -258,7 +259,17 @@ def allocate(
             source_id=source.id,
         )
         target_id, _ = open_bucket(cursor, enterprise_id=source.enterprise_id, new=new)
-        moved = _move(cursor, source.enterprise_id, source.id, target_id, units, key, actor, at)
+        moved = Transfer(uuid.uuid4(), source.id, target_id, units)
+        _post_now(
+            cursor,
+            source,
+            [
+                Change(source.id, EntryKind.TRANSFER_OUT, units, at, key, moved.id),
+                Change(target_id, EntryKind.TRANSFER_IN, units, at, None, moved.id),
+            ],
+            actor,
+            at,
+        )
         audit.record(
             enterprise_id=source.enterprise_id,
             account_id=account_id,
@@ -272,16 +283,20 @@ def allocate(
 
 
 def take_back(*, bucket_id: int, units: int, key: str | None = None, actor: str, at: datetime) -> Transfer:
-    """Return unused units of an allocated bucket to the bucket they came from. Raises NotEnough, KeyConflict."""
+    """Return unused units of an allocated bucket to the bucket they came from.
+
+    Its entries correct the allocation (they carry the opposite sign), so that what an owner has received stays what it
+    has been given in the end: percentages of allowances are taken of that. Raises NotEnough, KeyConflict, Busy.
+    """
     if units <= 0:
         raise Refused("Take back at least one unit.", field="units")
-    with transaction.atomic(), connection.cursor() as cursor:
-        bucket = Bucket.objects.filter(id=bucket_id, kind=BucketKind.ALLOCATION).first()
-        if bucket is None or bucket.source_id is None:
-            raise Refused("Only an allocated bucket can be taken back from.", field="bucket")
-        lock(cursor, bucket.enterprise_id)
+    bucket = Bucket.objects.filter(id=bucket_id, kind=BucketKind.ALLOCATION).first()
+    if bucket is None or bucket.source_id is None:
+        raise Refused("Only an allocated bucket can be taken back from.", field="bucket")
+    with locks.enterprise(bucket.enterprise_id), connection.cursor() as cursor:
         bucket.refresh_from_db()
-        if key and (first := _first_answer(key, bucket_id, units)):
+        key = _own_key(bucket.enterprise_id, key)
+        if first := _first_answer(key, bucket.id, bucket.source_id, units):
             return first
         _refuse_unless_open(bucket, at)
         if bucket.remaining_units < units:
@@ -289,7 +304,17 @@ def take_back(*, bucket_id: int, units: int, key: str | None = None, actor: str,
                 f"“{bucket.name}” has {bucket.remaining_units} unused units; {units} were asked for.",
                 field="units",
             )
-        moved = _move(cursor, bucket.enterprise_id, bucket.id, bucket.source_id, units, key, actor, at)
+        moved = Transfer(uuid.uuid4(), bucket.id, bucket.source_id, units)
+        _post_now(
+            cursor,
+            bucket,
+            [
+                Change(bucket.id, EntryKind.TRANSFER_IN, -units, at, key, moved.id),
+                Change(bucket.source_id, EntryKind.TRANSFER_OUT, -units, at, None, moved.id),
+            ],
+            actor,
+            at,
+        )
         audit.record(
             enterprise_id=bucket.enterprise_id,
             account_id=bucket.account_id,
@@ -302,41 +327,36 @@ def take_back(*, bucket_id: int, units: int, key: str | None = None, actor: str,
         return moved
 
 
-def _move(
-    cursor,
-    enterprise_id: int,
-    from_id: int,
-    to_id: int,
-    units: int,
-    key: str | None,
-    actor: str,
-    at: datetime,
-) -> Transfer:
-    """Both sides of a transfer, in one posting."""
-    transfer = uuid.uuid4()
-    post(
-        cursor,
-        enterprise_id=enterprise_id,
-        charge_sequence=advance(cursor, enterprise_id),
-        changes=[
-            Change(from_id, EntryKind.TRANSFER_OUT, units, at, key, transfer),
-            Change(to_id, EntryKind.TRANSFER_IN, units, at, None, transfer),
-        ],
-        actor=actor,
-        recorded_at=at,
-    )
-    return Transfer(transfer, from_id, to_id, units)
+#: The longest idempotency key that callers may choose.
+KEY_LENGTH = 100
 
 
-def _first_answer(key: str, bucket_id: int, units: int) -> Transfer | None:
+def _own_key(enterprise_id: int, key: str | None) -> str | None:
+    """A caller's idempotency key in a space of its own: it can meet neither another enterprise's nor the ledger's."""
+    if not key:
+        return None
+    if len(key) > KEY_LENGTH:
+        raise Refused(f"An idempotency key has at most {KEY_LENGTH} characters.", field="key")
+    return f"transfer:{enterprise_id}:{key}"
+
+
+def _bucket_of(key: str) -> int | None:
+    return Bucket.objects.filter(key=key).values_list("id", flat=True).first()
+
+
+def _first_answer(key: str | None, from_bucket_id: int, to_bucket_id: int | None, units: int) -> Transfer | None:
     """What an idempotency key led to before; the same key for something else is a conflict."""
-    entry = Entry.objects.filter(key=key).first()
+    entry = Entry.objects.filter(key=key).first() if key else None
     if entry is None:
         return None
-    if entry.bucket_id != bucket_id or entry.units != units or entry.kind != EntryKind.TRANSFER_OUT:
+    sides = {side.kind: side for side in Entry.objects.filter(transfer=entry.transfer)}
+    giver, receiver = sides[EntryKind.TRANSFER_OUT], sides[EntryKind.TRANSFER_IN]
+    if giver.units < 0:  # taken back
+        giver, receiver = receiver, giver
+    first = Transfer(entry.transfer, giver.bucket_id, receiver.bucket_id, abs(entry.units))
+    if first != Transfer(entry.transfer, from_bucket_id, to_bucket_id, units):
         raise KeyConflict("This idempotency key was used before for something else.", field="key")
-    other = Entry.objects.get(transfer=entry.transfer, kind=EntryKind.TRANSFER_IN)
-    return Transfer(entry.transfer, entry.bucket_id, other.bucket_id, entry.units)
+    return first
 
 
 def _refuse_unless_open(bucket: Bucket, at: datetime) -> None:
@@ -367,9 +387,8 @@ def reserve(*, bucket_id: int, key: str, units: int, expires_at: datetime, actor
     """Set units aside for a session; grants what is there if that is less. Repeating the key gives the first answer."""
     if units <= 0:
         raise Refused("Reserve at least one unit.", field="units")
-    with transaction.atomic(), connection.cursor() as cursor:
-        bucket = Bucket.objects.get(id=bucket_id)
-        lock(cursor, bucket.enterprise_id)
+    bucket = Bucket.objects.get(id=bucket_id)
+    with locks.enterprise(bucket.enterprise_id), connection.cursor() as cursor:
         if first := Reservation.objects.filter(key=key).first():
             if first.bucket_id != bucket_id or first.requested_units != units:
                 raise KeyConflict("This session key was used before for something else.", field="key")
@@ -396,9 +415,8 @@ def settle(*, key: str, used_units: int, actor: str, at: datetime) -> Reservatio
 
     Units that come back to a bucket that has closed meanwhile expire at once: they never outlive their cycle.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
-        reservation = Reservation.objects.select_related("bucket").get(key=key)
-        lock(cursor, reservation.enterprise_id)
+    reservation = Reservation.objects.get(key=key)
+    with locks.enterprise(reservation.enterprise_id), connection.cursor() as cursor:
         reservation.refresh_from_db()
         if reservation.state == ReservationState.CLOSED:
             return reservation

@@ -286,7 +286,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "marks-reached-have-crossings",
-        "A mark in units that a closed-off counter has passed has its crossing.",
+        "A mark in units that usage has passed since it was set has its crossing.",
         """
         SELECT format('threshold %%s of %%s units, cycle of %%s: used %%s, no crossing', t.id, t.units,
             c.period_start, c.used)
@@ -296,11 +296,13 @@ CHECKS: tuple[Check, ...] = (
           ON c.enterprise_id = t.enterprise_id AND c.service = t.service
             AND c.owner_kind = CASE WHEN t.account_id IS NULL THEN 2 ELSE 1 END
             AND c.owner_id = coalesce(t.account_id, t.line_id)
-          JOIN balances_chargingstate s ON s.enterprise_id = t.enterprise_id
-        WHERE t.units IS NOT NULL AND c.used >= t.units AND t.created_at < s.charged_at
+        WHERE t.units IS NOT NULL AND c.used >= t.units
             AND t.enterprise_id = coalesce(%(enterprise)s, t.enterprise_id)
-            AND EXISTS (SELECT FROM balances_usagerecord u WHERE u.enterprise_id = t.enterprise_id
-                        AND u.charged_at > t.created_at AND u.service = t.service AND u.used_at >= c.period_start)
+            AND EXISTS (SELECT FROM balances_chargeline l JOIN balances_usagerecord u
+                    ON u.id = l.usage_id AND u.used_at = l.used_at JOIN balances_accountpath p ON p.id = l.path_id
+                WHERE l.enterprise_id = t.enterprise_id AND l.cycle_start = c.period_start
+                    AND u.service = t.service AND u.charged_at > t.created_at
+                    AND (t.account_id = ANY (p.account_ids) OR t.line_id = u.line_id))
             AND NOT EXISTS (SELECT FROM balances_crossing x WHERE x.threshold_id = t.id
                 AND x.period_start = c.period_start)
         """,

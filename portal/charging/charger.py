@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import NamedTuple
 
 import msgspec
@@ -132,10 +132,11 @@ class Charger:
         self._has_recovered = False  # for the stretch being charged
         self.tally = Tally()
         self._known_by_source: dict[int, dict[str, tuple[int, int]]] = {}
+        self._conflicts: set[tuple[int, str, int]] = set()
         #: The stretch of the last record, and how old usage may be there: records come nearly in order of time.
         self._stretch: Stretch | None = None
         self._oldest = ""
-        self._day = ("", "")
+        self._day: tuple[tzinfo | None, str, str] = (None, "", "")
 
     # --- a part ----------------------------------------------------------------------------------------------------
 
@@ -193,11 +194,12 @@ class Charger:
                 [self.enterprise_id, part.source_id, _text_array(asked)],
             )
         else:
-            # Nobody's records have no identity row (it is an enterprise's); their suspense rows tell them apart.
+            # Nobody's records have no identity row (it is an enterprise's); their suspense rows tell them apart. The
+            # last one holds the identity: earlier ones were recycled into it; conflicts never hold one.
             self.cursor.execute(
-                "SELECT source_record_id, content_hash, -id FROM balances_suspendedusage "
-                "WHERE enterprise_id IS NULL AND source_id = %s AND source_record_id = ANY(%s) ORDER BY id",
-                [part.source_id, _text_array(asked)],
+                "SELECT source_record_id, content_hash, -id FROM balances_suspendedusage WHERE enterprise_id IS NULL "
+                "AND source_id = %s AND source_record_id = ANY(%s) AND reason <> %s ORDER BY id",
+                [part.source_id, _text_array(asked), str(SuspenseReason.CONFLICT)],
             )
         for source_record_id, content_hash, usage_id in self.cursor.fetchall():
             known[source_record_id] = (content_hash, usage_id)
@@ -210,11 +212,23 @@ class Charger:
 
     def _repeated(self, part: Part, position: int, usage: Usage, identity: tuple[int, int]) -> str:
         """The same content again has no effect; the same id with other content is a conflict for a person to see."""
-        if identity[0] == usage.content_hash:
+        if identity[0] == usage.content_hash or self._was_suspended(part, usage):
             return DUPLICATE
+        self._conflicts.add((part.source_id, usage.source_record_id, usage.content_hash))
         detail = suspense_texts.conflict(identity[1])
         self._suspend(part, position, usage, SuspenseReason.CONFLICT, detail, takes_identity=False)
         return SUSPENDED
+
+    def _was_suspended(self, part: Part, usage: Usage) -> bool:
+        """Whether this very content stands in suspense: as a conflict, or as what a correction has replaced."""
+        if (part.source_id, usage.source_record_id, usage.content_hash) in self._conflicts:
+            return True
+        self.cursor.execute(
+            "SELECT EXISTS (SELECT FROM balances_suspendedusage WHERE source_id = %s AND source_record_id = %s "
+            "AND content_hash = %s AND enterprise_id IS NOT DISTINCT FROM %s)",
+            [part.source_id, usage.source_record_id, usage.content_hash, self.enterprise_id],
+        )
+        return self.cursor.fetchone()[0]
 
     def _suspend(
         self, part: Part, position: int, usage: Usage, reason: str, detail: str, *, takes_identity: bool
@@ -320,9 +334,9 @@ class Charger:
             heads, is_covered = own + heads, True
         draws, left = self._draw(heads, charged_units)
         amount = arithmetic.price_micros(left, rate.price_micros, rate.block_units) if left else 0
-        day_start, day_end = self._day
-        if not day_start <= starts < day_end:
-            day_start, _ = self._day = stretch.day_of(starts)
+        zone, day_start, day_end = self._day
+        if zone is not stretch.zone or not day_start <= starts < day_end:
+            _, day_start, _ = self._day = (stretch.zone, *stretch.day_of(starts))
         self.tally.add(chain, line_id, service, zone_id, cycle.starts, day_start, charged_units, left, amount, records)
         self._mark(plan, cycle, line_id, service, charged_units, usage_id, starts)
         if not left:

@@ -154,7 +154,8 @@ def record(*, delivery: Delivery, usages: list[Usage], at: datetime) -> tuple[uu
     batch_id = uuid7()
     with connection.cursor() as cursor:
         if delivery.enterprise_id is not None:
-            drafts = [PartDraft(delivery.enterprise_id, records.encode_payload(usages), len(usages), None)]
+            whole = PartDraft(delivery.enterprise_id, records.encode_payload(usages), len(usages), None)
+            drafts = [whole] if usages else []
         else:
             numbers = list({usage.number for usage in usages})
             among = list(delivery.among)

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import DatabaseError, Error, OperationalError, connection, transaction
 
 from balances import ledger
 from portal.charging import writing
@@ -49,8 +49,10 @@ def _exclusive(enterprise_id: int | None):
         cursor.execute("SELECT set_config('lock_timeout', %s, false)", [LOCK_WAIT])
         try:
             cursor.execute("SELECT pg_advisory_lock(%s, %s)", key)
+            cursor.execute("RESET lock_timeout")
         except OperationalError as error:
             if getattr(error.__cause__, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+                cursor.execute("RESET lock_timeout")
                 raise Busy(f"enterprise {enterprise_id} is being charged by another worker") from error
             raise
     try:
@@ -88,10 +90,11 @@ def charge_group(enterprise_id: int | None, *, at: datetime, most_records: int |
     """
     parts = _claim(enterprise_id, most_records or settings.CHARGING_GROUP_RECORDS)
     if not parts:
-        return None
+        return parts if parts is None else Counts()
     try:
         return _charge_parts(enterprise_id, parts, at, poisoned=frozenset())
     except OperationalError:
+        _give_attempts_back(parts)
         raise
     except Exception as error:
         log.exception("charging.group_failed", enterprise_id=enterprise_id, parts=[part.id for part in parts])
@@ -108,8 +111,26 @@ def _one_by_one(enterprise_id: int | None, parts: list[Part], at: datetime) -> C
         except OperationalError:
             raise
         except Exception as error:
-            total.add(_without_poison(enterprise_id, part, at, error))
+            try:
+                total.add(_without_poison(enterprise_id, part, at, error))
+            except OperationalError:
+                raise
+            except Exception:  # left waiting, to be taken alone from now on; its neighbours go ahead
+                log.exception("charging.part_failed", enterprise_id=enterprise_id, part=part.id)
     return total
+
+
+def _give_attempts_back(parts: list[Part]) -> None:
+    """A lock or a server that was not there is not the parts' fault: they come no nearer to being parked."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE balances_usagepart SET attempts = attempts - 1 "
+                "WHERE id = ANY(%s) AND state = 'queued' AND attempts > 0",
+                [[part.id for part in parts]],
+            )
+    except Error:
+        log.warning("charging.attempts_kept", parts=[part.id for part in parts])
 
 
 def _without_poison(enterprise_id: int | None, part: Part, at: datetime, error: Exception) -> Counts:
@@ -133,8 +154,8 @@ def _without_poison(enterprise_id: int | None, part: Part, at: datetime, error: 
     return _charge_parts(enterprise_id, [part], at, poisoned=frozenset(poisoned))
 
 
-def _claim(enterprise_id: int | None, most_records: int) -> list[Part]:
-    """Waiting parts in the order of acceptance, up to `most_records` (at least one part).
+def _claim(enterprise_id: int | None, most_records: int) -> list[Part] | None:
+    """Waiting parts in the order of acceptance, up to `most_records` (at least one part); None where none waits.
 
     The attempt is counted first, in a transaction of its own: a part that kills its worker is taken alone after a few
     attempts, so that its neighbours do not suffer, and in the end parked instead of killing one worker after another.
@@ -160,6 +181,8 @@ def _claim(enterprise_id: int | None, most_records: int) -> list[Part]:
     for row in rows:
         if row[3] == "parked":
             log.error("charging.parked", part=row[0], enterprise_id=enterprise_id)
+    if not rows:
+        return None
     return [Part(row[0], row[1], decode_payload(row[2])) for row in rows if row[3] == "queued"]
 
 
@@ -169,9 +192,10 @@ def _charge_parts(
     at: datetime,
     *,
     poisoned: frozenset[int],
-    skipped: frozenset[int] = frozenset(),
+    skipped: frozenset[int] | None = None,
 ) -> Counts:
-    """One transaction over claimed parts. With `skipped` positions (of one part) it is only a trial, rolled back."""
+    """One transaction over claimed parts. With `skipped` positions (of one part), even none, it is only a trial, rolled
+    back."""
     _prepare_months(parts, at)
     try:
         with transaction.atomic(), connection.cursor() as cursor:
@@ -188,9 +212,9 @@ def _charge_parts(
                 state.refresh(cursor, version, sequence, at + settings.USAGE_FUTURE_TOLERANCE)
             charger = Charger(cursor, enterprise_id, state, at)
             for part in parts:
-                charger.charge_part(part, poisoned=poisoned, skipped=skipped)
+                charger.charge_part(part, poisoned=poisoned, skipped=skipped or frozenset())
             new_sequence = writing.write(cursor, charger)
-            if skipped:
+            if skipped is not None:
                 transaction.set_rollback(True)
                 _states.drop(enterprise_id or 0)
                 return Counts()

@@ -22,7 +22,8 @@ def split_by_time(
     """A session's charged units over the stretches it touches: (stretch, start of the part, units).
 
     Rounded once for the whole record, then shared in proportion to time (largest remainder), so that the parts sum to
-    the whole and a second stretch never costs a second rounding. What lies beyond the last stretch stays with it.
+    the whole and a second stretch never costs a second rounding. What lies beyond the last stretch stays with it;
+    stretches without a share are left out, but a record without units keeps its first.
     """
     weights, starts = [], []
     for stretch in stretches:
@@ -31,4 +32,5 @@ def split_by_time(
         duration = parse_canonical(end) - parse_canonical(starts[-1])
         weights.append(duration // RESOLUTION)
     shares = split_in_proportion(charged_units, weights)
-    return [(stretch, start, share) for stretch, start, share in zip(stretches, starts, shares, strict=True) if share]
+    parts = list(zip(stretches, starts, shares, strict=True))
+    return [part for part in parts if part[2]] or parts[:1]

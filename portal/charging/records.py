@@ -24,10 +24,13 @@ from balances.models.accounts import NumberKind
 from balances.models.usage import SuspenseReason
 
 CANONICAL_TIME = "%Y-%m-%d %H:%M:%S.%f+00"
+#: What a record may say besides its own fields, in octets of JSON.
+LARGEST_ATTRIBUTES = 4_096
 
-_Digits = Annotated[str, msgspec.Meta(pattern=r"^\+?[0-9]{5,15}$")]
-_SourceRecordId = Annotated[str, msgspec.Meta(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f]+$")]
-_Text32 = Annotated[str, msgspec.Meta(max_length=32, pattern=r"^[^\x00-\x1f]*$")]
+# A plain `$` would let a line feed through at the end, which has no place in COPY text.
+_Digits = Annotated[str, msgspec.Meta(pattern=r"^\+?[0-9]{5,15}$(?!\n)")]
+_SourceRecordId = Annotated[str, msgspec.Meta(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f]+$(?!\n)")]
+_Text32 = Annotated[str, msgspec.Meta(max_length=32, pattern=r"^[^\x00-\x1f]*$(?!\n)")]
 
 
 class Incoming(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -40,9 +43,9 @@ class Incoming(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     msisdn: _Digits = ""
     imsi: _Digits = ""
     ended_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    visited_network: Annotated[str, msgspec.Meta(pattern=r"^([0-9]{3}|[0-9]{5,6})?$")] = ""
+    visited_network: Annotated[str, msgspec.Meta(pattern=r"^([0-9]{3}|[0-9]{5,6})?$(?!\n)")] = ""
     other_party: _Text32 = ""
-    imei: Annotated[str, msgspec.Meta(pattern=r"^([0-9]{14,15})?$")] = ""
+    imei: Annotated[str, msgspec.Meta(pattern=r"^([0-9]{14,15})?$(?!\n)")] = ""
     attributes: dict[str, Any] | None = None
 
 
@@ -147,10 +150,15 @@ def _normalise(record: Incoming) -> Usage:
         kind, digits = 2, record.imsi
     else:
         raise _Fault(SuspenseReason.UNKNOWN_LINE, "Neither msisdn nor imsi is given.")
-    used_at = canonical_time(record.started_at)
-    ended_at = canonical_time(record.ended_at) if record.ended_at is not None else ""
+    try:
+        used_at = canonical_time(record.started_at)
+        ended_at = canonical_time(record.ended_at) if record.ended_at is not None else ""
+    except OverflowError:
+        raise _Fault(SuspenseReason.MALFORMED, "started_at or ended_at lies outside the calendar.") from None
     if ended_at and ended_at < used_at:
         raise _Fault(SuspenseReason.ENDS_BEFORE_START, f"ended_at {ended_at} lies before started_at {used_at}.")
+    if record.attributes:
+        _refuse_unstorable(record.attributes)
     return seal(
         source_record_id=record.source_record_id,
         service=int(service),
@@ -164,6 +172,20 @@ def _normalise(record: Incoming) -> Usage:
         imei=record.imei,
         attributes=record.attributes,
     )
+
+
+def _refuse_unstorable(attributes: dict[str, Any]) -> None:
+    """Raises `_Fault` for attributes that cannot be kept: too long, or with a value PostgreSQL or msgpack has no
+    place for."""
+    try:
+        length = len(_payload_encoder.encode(attributes))
+        text = _json_encoder.encode(attributes)
+    except (OverflowError, RecursionError):
+        raise _Fault(SuspenseReason.MALFORMED, "attributes hold a number or a depth that cannot be kept.") from None
+    if length > LARGEST_ATTRIBUTES or len(text) > LARGEST_ATTRIBUTES:
+        raise _Fault(SuspenseReason.MALFORMED, f"attributes are longer than {LARGEST_ATTRIBUTES} octets.")
+    if b"\\u0000" in text:
+        raise _Fault(SuspenseReason.MALFORMED, "attributes contain a NUL character.")
 
 
 def _identity_of(mapping: Any) -> str:
