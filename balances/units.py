@@ -85,6 +85,6 @@ def price_micros(units: int, price_micros_per_block: int, block_units: int) -> i
 
 def micros_to_minor(micros: int, minor_digits: int = 2) -> int:
     """Micros as minor units of a currency with `minor_digits` decimals, rounded half up (away from zero)."""
-    per_minor = MICROS_PER_MAJOR // 10**minor_digits
+    per_minor: int = MICROS_PER_MAJOR // 10**minor_digits
     sign = -1 if micros < 0 else 1
     return sign * ((abs(micros) * 2 + per_minor) // (2 * per_minor))

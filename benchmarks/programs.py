@@ -68,7 +68,11 @@ def _answers(url: str) -> bool:
 
 def _start(command: list[str]) -> subprocess.Popen:
     return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=(None if os.environ.get("BENCH_LOG") else subprocess.DEVNULL), start_new_session=True
+        command,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=(None if os.environ.get("BENCH_LOG") else subprocess.DEVNULL),
+        start_new_session=True,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
+from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -44,22 +45,24 @@ def subtree_ids(account_ids: set[int]) -> dict[int, frozenset[int]]:
     return below
 
 
-def scope_of(user: User) -> Scope:
+def scope_of(user: User | AnonymousUser) -> Scope:
     """What a user may see and do now, over all memberships that are still valid."""
-    if not user.is_authenticated or not user.is_active:
+    if not isinstance(user, User) or not user.is_active:
         return Scope()
     still_valid = Q(valid_until__isnull=True) | Q(valid_until__gt=timezone.now())
     memberships = list(Membership.objects.filter(still_valid, user=user))
     below = subtree_ids({m.account_id for m in memberships if m.account_id and m.role != Role.EMPLOYEE})
-    grants, operator_ids = [], set()
+    grants: list[Grant] = []
+    operator_ids: set[int] = set()
     for membership in memberships:
         verbs = ROLE_VERBS[membership.role]
-        if membership.role == Role.EMPLOYEE:
-            own = Line.objects.filter(person_id=membership.person_id, enterprise_id=membership.enterprise_id)
+        if membership.enterprise_id is None:
+            # Only operator staff may hold something without an enterprise; a constraint sees to it.
+            operator_ids.update(filter(None, [membership.operator_id]))
+        elif membership.role == Role.EMPLOYEE:
+            own = Line.objects.filter(person__memberships=membership, enterprise_id=membership.enterprise_id)
             line_ids = frozenset(own.values_list("id", flat=True))
             grants.append(Grant(membership.enterprise_id, verbs, frozenset(), line_ids))
-        elif membership.role == Role.OPERATOR and membership.enterprise_id is None:
-            operator_ids.add(membership.operator_id)
         elif membership.account_id is not None:
             grants.append(Grant(membership.enterprise_id, verbs, below[membership.account_id]))
         else:
@@ -96,7 +99,7 @@ class ScopeMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request.tenancy = _LazyTenancy(request)
+        request.tenancy = _LazyTenancy(request)  # type: ignore[attr-defined]
         return self.get_response(request)
 
 

@@ -13,7 +13,7 @@ from balances.models import Account, Enterprise, Operator, Person
 from balances.scope import scoped
 
 
-class UserManager(BaseUserManager):
+class UserManager(BaseUserManager["User"]):
     """Creates users by e-mail address."""
 
     def create_user(self, email: str, password: str | None = None, **fields) -> User:
@@ -42,7 +42,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     objects = UserManager()
 
     USERNAME_FIELD = "email"
-    REQUIRED_FIELDS: list[str] = []
+    REQUIRED_FIELDS = []
 
     def __str__(self) -> str:
         return self.name or self.email

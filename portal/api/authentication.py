@@ -54,9 +54,11 @@ class TokenScheme(OpenApiAuthenticationExtension):
 
 def scope_of_request(request: Request) -> Scope:
     """What the caller of a view may see and do; asked once a request."""
-    if not hasattr(request, "_reach"):
-        request._reach = scope_of_token(request.auth) if isinstance(request.auth, ApiToken) else scope_of(request.user)
-    return request._reach
+    scope: Scope | None = getattr(request, "_reach", None)
+    if scope is None:
+        scope = scope_of_token(request.auth) if isinstance(request.auth, ApiToken) else scope_of(request.user)
+        request._reach = scope  # type: ignore[attr-defined]
+    return scope
 
 
 def actor_of(request: Request) -> str:

@@ -58,14 +58,17 @@ class _Body(msgspec.Struct):
 class _Problem(Exception):
     """An answer other than 202."""
 
-    def __init__(self, status: int, title: str, detail: str, errors: list[dict] | None = None, **headers: str):
-        self.status, self.title, self.detail, self.errors, self.headers = (
-            status,
-            title,
-            detail,
-            errors,
-            headers,
-        )
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        errors: list[dict[str, str]] | None = None,
+        *,
+        headers: dict[str, str] | None = None,
+    ):
+        self.status, self.title, self.detail, self.errors = status, title, detail, errors
+        self.headers = headers or {}
 
 
 _read_body = msgspec.json.Decoder(_Body)
@@ -78,7 +81,9 @@ async def accept_usage(scope, receive, send) -> None:
     extra: dict[str, str] = {}
     try:
         if _waiting >= MOST_WAITING:
-            raise _Problem(503, "Busy", "Too many deliveries are waiting. Try again shortly.", **{"retry-after": "1"})
+            raise _Problem(
+                503, "Busy", "Too many deliveries are waiting. Try again shortly.", headers={"retry-after": "1"}
+            )
         _waiting += 1
         try:
             body = await asyncio.wait_for(_receive_body(headers, receive), BODY_SECONDS)
@@ -135,7 +140,7 @@ def _accept_and_close(headers: dict[str, str], query: dict[str, list[str]], body
             503,
             "Unavailable",
             "The database cannot be reached. Nothing was accepted; send it again.",
-            **{"retry-after": "2"},
+            headers={"retry-after": "2"},
         ) from error
     finally:
         connections.close_all()
@@ -169,7 +174,7 @@ def _caller(authorization: str) -> _Caller:
     if scheme.lower() != "bearer" or not plain:
         raise _Problem(
             401, "No token", "Send “Authorization: Bearer <token>”; tokens are made in the portal.",
-            **{"www-authenticate": "Bearer"},
+            headers={"www-authenticate": "Bearer"},
         )  # fmt: skip
     now = time.monotonic()
     known = _known_tokens.get(plain)
@@ -181,7 +186,7 @@ def _caller(authorization: str) -> _Caller:
                 401,
                 "Unknown token",
                 "This token is unknown, revoked or expired.",
-                **{"www-authenticate": "Bearer"},
+                headers={"www-authenticate": "Bearer"},
             )
         caller = _Caller(
             f"token:{token.pk} {token.name}", token.operator_id, token.enterprise_id, scope_of_token(token)
