@@ -63,15 +63,11 @@ class Rows:
         if start == _ZIP:
             raise FileRefused("This is an Excel or zip file. Save it as CSV and send that.", field="file")
         self._stream: BinaryIO = gzip.GzipFile(fileobj=file) if start[:2] == _GZIP else file  # type: ignore[assignment]
-        self.offset = 0
-        self._first_row = 0
+        #: Of the last complete row: its line number, and where the next one begins in the unpacked file.
+        self.row = self.offset = 0
+        self._position = self._first_row = 0
         self._reader = csv.reader(self._lines(), delimiter=delimiter)
         self.header = self._read_header()
-
-    @property
-    def row(self) -> int:
-        """The number of the line that was read last."""
-        return self._first_row + self._reader.line_num
 
     @property
     def done_bytes(self) -> int:
@@ -81,27 +77,26 @@ class Rows:
     def go_on(self, offset: int, row: int) -> None:
         """Continue behind what was read earlier."""
         if offset > self.offset:
-            self._first_row = row
+            self.row = self._first_row = row
             with _Told(self):
                 self._stream.seek(offset)
-            self.offset = offset
+            self.offset = self._position = offset
             self._reader = csv.reader(self._lines(), delimiter=self._delimiter)
 
     def __iter__(self) -> Iterator[list[str]]:
         with _Told(self):
             for cells in self._reader:
+                self.row, self.offset = self._first_row + self._reader.line_num, self._position
                 if any(cells):
                     yield cells
 
     def _lines(self) -> Iterator[str]:
         while line := self._stream.readline(LINE_MOST_BYTES + 1):
-            if self.offset == 0:
+            is_first, self._position = self._position == 0, self._position + len(line)
+            if is_first:
                 if line[:2] in _UTF16:
                     raise FileRefused("The file is UTF-16. Save it as CSV in UTF-8 and send that.", field="file")
-                self.offset = len(line)
                 line = line.removeprefix(BYTE_ORDER_MARK)
-            else:
-                self.offset += len(line)
             if len(line) > LINE_MOST_BYTES:
                 raise csv.Error(f"the line is longer than {LINE_MOST_BYTES:,} bytes")
             yield line.decode(self.encoding)

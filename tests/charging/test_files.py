@@ -122,7 +122,9 @@ def test_a_line_without_end_is_no_danger_to_memory():
     assert taken == 1
     assert "longer than 65,536" in words
     never_closed = HEADER + line(0) + b'"' + b"".join(map(line, range(5_000)))
-    assert "quote is opened and never closed. Rows" in broken(never_closed)[1]
+    words = broken(never_closed)[1]
+    assert "Read up to row 2;" in words
+    assert "quote is opened and never closed" in words
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
@@ -135,6 +137,16 @@ def test_reading_goes_on_exactly_behind_any_chunk(pack, monkeypatch):
         rest = list(files.read(io.BytesIO(data), STANDARD, offset=chunk.offset, row=chunk.row))
         assert [c.usages for c in rest] == [c.usages for c in chunks[place + 1 :]]
         assert [c.row for c in rest] == [c.row for c in chunks[place + 1 :]]
+
+
+@pytest.mark.parametrize("break_", [b"\xff\xfe,", b"x" * 70_000, b'"' + b"y,\n" * 60_000])
+def test_reading_that_goes_on_before_a_break_meets_the_break_again(break_):
+    data = HEADER + line(0) + break_
+    chunks = files.read(io.BytesIO(data), STANDARD)
+    chunk = next(chunks)
+    rest = files.read(io.BytesIO(data), STANDARD, offset=chunk.offset, row=chunk.row)
+    with pytest.raises(files.FileRefused, match="row 2;"):
+        next(rest)
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path):
