@@ -78,8 +78,8 @@ def duration(seconds: int) -> str:
 
 
 def _minutes(seconds: int) -> str:
-    """Large amounts of talk in minutes, as contracts sell them."""
-    if seconds < 6000:
+    """Talk in minutes, as contracts sell it; short calls to the second."""
+    if 0 < seconds < 600:
         return duration(seconds)
     return f"{count(seconds // 60)}{NARROW_SPACE}min"
 
@@ -89,6 +89,13 @@ def _participant_hours(seconds: int) -> str:
     if seconds and seconds < 3600:
         return f"{_three_digits(seconds / 60)}{NARROW_SPACE}min"
     return f"{_three_digits(seconds / 3600)}{NARROW_SPACE}h"
+
+
+def increment(units: int, service: int) -> str:
+    """What a contract counts in, in the unit that it is written in there: 100 KiB, 60 s, 1 message."""
+    if service in (Service.DATA, Service.MESSAGING):
+        return quantity(units, service)
+    return f"{count(units)}{NARROW_SPACE}s"
 
 
 def count(number: int) -> str:

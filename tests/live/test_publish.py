@@ -24,9 +24,7 @@ def test_a_message_reaches_the_group_through_the_channel_layer():
         layer = get_channel_layer()
         channel = await layer.new_channel()
         await layer.group_add(publish.group_of(7), channel)
-        await asyncio.to_thread(
-            publish.charged, enterprise_id=7, sequence=41, account_ids={3, 1}, charged_at=AT
-        )
+        await asyncio.to_thread(publish.charged, enterprise_id=7, sequence=41, account_ids={3, 1}, charged_at=AT)
         message = await asyncio.wait_for(layer.receive(channel), 5)
         await layer.flush()
         return message
@@ -41,10 +39,8 @@ def test_a_message_reaches_the_group_through_the_channel_layer():
 
 def test_many_accounts_are_not_listed(monkeypatch: pytest.MonkeyPatch):
     sent = []
-    monkeypatch.setattr(publish, "_publish", lambda group, message: sent.append(message))
-    publish.charged(
-        enterprise_id=7, sequence=1, account_ids=range(publish.MOST_ACCOUNTS + 1), charged_at=AT
-    )
+    monkeypatch.setattr(publish, "_publish", lambda _group, message: sent.append(message))
+    publish.charged(enterprise_id=7, sequence=1, account_ids=range(publish.MOST_ACCOUNTS + 1), charged_at=AT)
     assert sent[0]["account_ids"] is None
 
 

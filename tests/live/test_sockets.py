@@ -15,7 +15,7 @@ from balances.units import GIB, MIB
 from portal.live import consumers, publish
 from portal.models import Membership
 from tests.cast import Cast, build
-from tests.live.socket import opened
+from tests.live.socket import Socket, opened
 from tests.web.usage import charge, used
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,6 +27,17 @@ def charged(transactional_db: None) -> Iterator[Cast]:
     cast = build()
     charge(cast.aurora, used(cast.aurora.lines["emil phone"], "data", GIB))
     return cast
+
+
+async def states_until_quiet(socket: Socket) -> int:
+    """How many states come before a second without one."""
+    states = 0
+    while True:
+        try:
+            await socket.state(timeout=1)
+        except TimeoutError:
+            return states
+        states += 1
 
 
 def run(scenario) -> None:
@@ -76,11 +87,7 @@ def test_a_burst_is_coalesced(charged: Cast):
             )
             sent += 1
             await asyncio.sleep(0.02)
-        states = 0
-        with pytest.raises(TimeoutError):
-            while True:
-                await socket.state(timeout=1)
-                states += 1
+        states = await states_until_quiet(socket)
         assert sent > 20
         assert 1 <= states <= 6
 
@@ -92,9 +99,7 @@ def test_charges_elsewhere_do_not_concern_a_page(charged: Cast):
         south = charged.aurora.accounts["SOUTH"].id
         socket = await opened(charged.dora, f"/live/accounts/{south}/")
         await socket.state()
-        await database_sync_to_async(charge)(
-            charged.aurora, used(charged.aurora.lines["emil phone"], "data", MIB)
-        )
+        await database_sync_to_async(charge)(charged.aurora, used(charged.aurora.lines["emil phone"], "data", MIB))
         message = await socket.message(timeout=8)
         assert message["type"] == "heartbeat"
         await socket.leave()
@@ -106,7 +111,7 @@ def test_a_lost_message_is_made_up_for(charged: Cast, monkeypatch: pytest.Monkey
     async def scenario() -> None:
         socket = await opened(charged.alice, f"/live/accounts/{charged.aurora.root.id}/")
         first = await socket.state()
-        monkeypatch.setattr(publish, "_publish", lambda group, message: None)
+        monkeypatch.setattr(publish, "_publish", lambda *_: None)
         usage = used(charged.aurora.lines["emil phone"], "data", GIB)
         await database_sync_to_async(charge)(charged.aurora, usage)
         second = await socket.state()

@@ -17,6 +17,7 @@ register = template.Library()
 
 register.filter("quantity", figures.quantity)
 register.filter("exact", figures.exact)
+register.filter("increment", figures.increment)
 register.filter("octets", figures.octets)
 register.filter("duration", figures.duration)
 register.filter("count", figures.count)
