@@ -42,10 +42,14 @@ __all__ = [
     "catch_up",
     "change_device",
     "change_number",
+    "change_person",
+    "label_line",
     "load_devices",
     "load_lines",
     "load_people",
     "set_line_status",
+    "update_device",
+    "update_person",
 ]
 
 #: The field of Line that shows today's number of each kind.
@@ -236,15 +240,7 @@ def set_line_status(*, line: Line, status: str, actor: str, at: datetime) -> Lin
         if status == LineStatus.RETIRED:
             _end(LineAssignment.objects.filter(line=line), at)
             _end(NumberAssignment.objects.filter(line=line), at)
-        audit.record(
-            enterprise_id=line.enterprise_id,
-            account_id=line.account_id,
-            actor=actor,
-            action=f"line.{status}",
-            subject=str(line),
-            detail={"from": before, "to": status},
-            at=at,
-        )
+        _record_line(line, f"line.{status}", {"from": before, "to": status}, actor, at)
         return line
 
 
@@ -299,16 +295,84 @@ def change_device(*, line: Line, device: Device | None, actor: str, at: datetime
             return line
         line.device = device
         line.save(update_fields=["device"])
+        _record_line(line, "line.device_changed", {"from": str(before or ""), "to": str(device or "")}, actor, at)
+        return line
+
+
+def change_person(*, line: Line, person: Person | None, actor: str, at: datetime) -> Line:
+    """Hand a line to another person, or to nobody; who uses it sees it from now on. Raises NotFound, Retired, Busy."""
+    with locks.enterprise(line.enterprise_id):
+        line = _line_in_service(line)
+        person = _own(Person.objects.all(), line.enterprise_id, person, "person")
+        before = line.person
+        if before == person:
+            return line
+        line.person = person
+        line.save(update_fields=["person"])
+        _record_line(line, "line.person_changed", {"from": str(before or ""), "to": str(person or "")}, actor, at)
+        return line
+
+
+def label_line(*, line: Line, label: str, actor: str, at: datetime) -> Line:
+    """Give a line a label of the enterprise's own. Raises NotFound, Retired, Unreadable, Busy."""
+    label = fields.text(label, field="label", label="The label", most=fields.LABEL_LENGTH, required=False)
+    with locks.enterprise(line.enterprise_id):
+        line = _line_in_service(line)
+        if line.label == label:
+            return line
+        before, line.label = line.label, label
+        line.save(update_fields=["label"])
+        _record_line(line, "line.labelled", {"from": before, "to": label}, actor, at)
+        return line
+
+
+def update_person(*, person: Person, name: str, email: str, account: Account, actor: str, at: datetime) -> Person:
+    """Correct a person's name and address, or put them at another account. Raises NotFound, Unreadable, Busy."""
+    name, email = fields.name(name), fields.email(email)
+    with locks.enterprise(person.enterprise_id):
+        current = _own(Person.objects.all(), person.enterprise_id, person, "person")
+        if account.id != current.account_id:
+            account = _open_account(person.enterprise_id, account.id)
+        after = {"name": name, "email": email, "account_id": account.id}
+        changed = {key: getattr(current, key) for key, value in after.items() if getattr(current, key) != value}
+        if not changed:
+            return current
+        for key in changed:
+            setattr(current, key, after[key])
+        current.save(update_fields=list(changed))
         audit.record(
-            enterprise_id=line.enterprise_id,
-            account_id=line.account_id,
+            enterprise_id=person.enterprise_id,
+            account_id=account.id,
             actor=actor,
-            action="line.device_changed",
-            subject=str(line),
-            detail={"from": str(before or ""), "to": str(device or "")},
+            action="person.changed",
+            subject=name,
+            detail={"from": changed, "to": {key: after[key] for key in changed}},
             at=at,
         )
-        return line
+        return current
+
+
+def update_device(*, device: Device, model: str, ownership: str, actor: str, at: datetime) -> Device:
+    """Correct what is known of a device. Raises NotFound, Unreadable, Busy."""
+    model = fields.text(model, field="model", label="The model", most=fields.LABEL_LENGTH, required=False)
+    ownership = fields.choice(ownership, DeviceOwnership, field="ownership", default="")
+    with locks.enterprise(device.enterprise_id):
+        current = _own(Device.objects.all(), device.enterprise_id, device, "device")
+        before = {"model": current.model, "ownership": current.ownership}
+        after = {"model": model, "ownership": ownership}
+        if before == after:
+            return current
+        current.model, current.ownership = model, ownership
+        current.save(update_fields=["model", "ownership"])
+        audit.record(
+            enterprise_id=device.enterprise_id,
+            actor=actor,
+            action="device.changed",
+            subject=str(current),
+            detail={"from": before, "to": after},
+            at=at,
+        )
+        return current
 
 
 def catch_up(*, enterprise_id: int, at: datetime) -> int:
@@ -321,6 +385,18 @@ def catch_up(*, enterprise_id: int, at: datetime) -> int:
 
 
 # --- under the lock -------------------------------------------------------------------------------
+
+
+def _record_line(line: Line, action: str, detail: dict[str, str], actor: str, at: datetime) -> None:
+    audit.record(
+        enterprise_id=line.enterprise_id,
+        account_id=line.account_id,
+        actor=actor,
+        action=action,
+        subject=str(line),
+        detail=detail,
+        at=at,
+    )
 
 
 def _open_account(enterprise_id: int, account_id: int) -> Account:
@@ -336,7 +412,7 @@ def _open_account(enterprise_id: int, account_id: int) -> Account:
 def _line_in_service(line: Line) -> Line:
     """The line as it is now. Raises NotFound, Retired."""
     mine = Line.objects.filter(id=line.id, enterprise_id=line.enterprise_id)
-    current = mine.select_related("account", "device").first()
+    current = mine.select_related("account", "device", "person").first()
     if current is None:
         raise NotFound("This line does not exist.", field="line")
     if current.status == LineStatus.RETIRED:

@@ -272,11 +272,12 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": "portal.api.pagination.StablePagination",
     "PAGE_SIZE": 50,
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "portal.api.openapi.Schema",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "EXCEPTION_HANDLER": "portal.api.problems.problem_handler",
     "DEFAULT_VERSIONING_CLASS": None,
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser", "rest_framework.parsers.MultiPartParser"],
+    "DEFAULT_PARSER_CLASSES": ["portal.api.parsers.StrictJSONParser"],
+    "DEFAULT_METADATA_CLASS": None,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Enterprise portal API",
@@ -287,6 +288,23 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": False,
+    "SORT_OPERATIONS": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "portal.api.openapi.close_bodies",
+        "portal.api.openapi.add_problems",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "ServiceEnum": ["data", "voice", "messaging", "video_conferencing"],
+        "VerbEnum": "balances.scope.Verb",
+        "RoleEnum": "portal.models.Role",
+        "JobStateEnum": "portal.models.JobState",
+        "VersionStateEnum": "balances.models.contracts.VersionState",
+        "SuspenseStateEnum": "balances.models.usage.SuspenseState",
+        "AccountKindEnum": "balances.models.accounts.AccountKind",
+        "BucketKindEnum": "balances.models.buckets.BucketKind",
+    },
 }
 
 # --- charging ----------------------------------------------------------------------------------------------------

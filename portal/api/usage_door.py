@@ -146,6 +146,17 @@ def _accept_and_close(headers: dict[str, str], query: dict[str, list[str]], body
         connections.close_all()
 
 
+def answer(headers: dict[str, str], query: dict[str, list[str]], body: bytes) -> tuple[int, dict[str, str], bytes]:
+    """The door's whole answer for requests that reach Django all the same: status, headers, content."""
+    try:
+        if len(body) > settings.USAGE_BATCH_MOST_BYTES:
+            raise _Problem(413, "Too large", f"A delivery may have at most {settings.USAGE_BATCH_MOST_BYTES:,} bytes.")
+        accepted = accept_body(headers, query, body, at=datetime.now(UTC))
+    except _Problem as problem:
+        return _answer(problem)
+    return 202, {"content-type": "application/json", "location": accepted["href"]}, msgspec.json.encode(accepted)
+
+
 def accept_body(headers: dict[str, str], query: dict[str, list[str]], body: bytes, *, at: datetime) -> dict:
     """The door's work, without ASGI: token, body, durable acceptance; returns the answer's content."""
     caller = _caller(headers.get("authorization", ""))

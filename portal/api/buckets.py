@@ -1,0 +1,168 @@
+"""Buckets: what is left where, the ledger of each, and allocations of one to what hangs below its owner."""
+
+from __future__ import annotations
+
+import re
+
+import django_filters
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import mixins, serializers
+from rest_framework.decorators import action
+from rest_framework.response import Response
+
+from balances import ledger
+from balances.models import Account, Bucket, Entry, Line
+from balances.models.ledger import EntryKind
+from balances.units import UNIT_NAMES
+from portal.api.endpoints import Endpoint
+from portal.api.values import Body, IdFilter, InReach, InstantFilter, ServiceField, ServiceFilter, Units
+
+_KEY = re.compile(r"[\x21-\x7e]{1,100}")
+
+
+class BucketSerializer(serializers.ModelSerializer):
+    """Units of one service with validity and priority.
+
+    granted + received = remaining + reserved + used + given + expired, always.
+    """
+
+    service = ServiceField()
+    unit = serializers.SerializerMethodField()
+    zones = serializers.ListField(source="zone_ids", child=serializers.IntegerField(), help_text="Empty: everywhere.")
+
+    class Meta:
+        model = Bucket
+        fields = [
+            "id",
+            "enterprise",
+            "account",
+            "line",
+            "allowance",
+            "source",
+            "kind",
+            "name",
+            "service",
+            "unit",
+            "zones",
+            "priority",
+            "cycle_start",
+            "valid_from",
+            "valid_until",
+            "granted_units",
+            "received_units",
+            "remaining_units",
+            "reserved_units",
+            "used_units",
+            "given_units",
+            "expired_units",
+            "closed_at",
+        ]
+
+    def get_unit(self, bucket: Bucket) -> str:
+        """What the service is counted in."""
+        return UNIT_NAMES[bucket.service]
+
+
+class EntrySerializer(serializers.ModelSerializer):
+    """One change of the bucket; never changed afterwards."""
+
+    kind = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Entry
+        fields = ["id", "bucket", "kind", "units", "remaining_after", "at", "recorded_at", "actor", "transfer"]
+
+    def get_kind(self, entry: Entry) -> str:
+        """What the entry does: grant, consume, transfer_in, ..."""
+        return EntryKind(entry.kind).name.lower()
+
+
+class AllocationBody(Body):
+    """Units to be given to an account or a line below the bucket's owner."""
+
+    account = InReach(Account.objects.all(), required=False, allow_null=True)
+    line = InReach(Line.objects.all(), required=False, allow_null=True)
+    units = Units(min_value=1)
+
+
+class TransferSerializer(serializers.Serializer):
+    """Units that moved from one bucket to another."""
+
+    id = serializers.UUIDField()
+    from_bucket = serializers.IntegerField(source="from_bucket_id")
+    to_bucket = serializers.IntegerField(source="to_bucket_id")
+    units = serializers.IntegerField()
+
+
+class BucketFilters(django_filters.FilterSet):
+    """Buckets by owner, service and cycle."""
+
+    enterprise = IdFilter(field_name="enterprise_id")
+    account = IdFilter(field_name="account_id")
+    line = IdFilter(field_name="line_id")
+    service = ServiceFilter()
+    cycle_start = InstantFilter()
+    is_closed = django_filters.BooleanFilter(field_name="closed_at", lookup_expr="isnull", exclude=True)
+
+    class Meta:
+        model = Bucket
+        fields: list[str] = []
+
+
+class Buckets(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
+    """Buckets of the accounts and lines in reach."""
+
+    tag = "Buckets"
+    summaries = {"list": "List buckets", "retrieve": "Read a bucket"}
+    queryset = Bucket.objects.all()
+    serializer_class = BucketSerializer
+    filterset_class = BucketFilters
+
+    @extend_schema(responses=EntrySerializer(many=True))
+    @action(detail=True, methods=["get"], filterset_class=None)
+    def entries(self, request, pk: int) -> Response:
+        """List a bucket's ledger, latest first.
+
+        Read it from the end to see why the bucket holds what it holds.
+        """
+        return self.page(Entry.objects.within(self.scope).filter(bucket=self.get_object()), EntrySerializer)
+
+    @extend_schema(
+        request=AllocationBody,
+        responses={201: TransferSerializer},
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                OpenApiTypes.STR,
+                OpenApiParameter.HEADER,
+                description="Your own name for this act, up to 100 visible ASCII characters: sent again, it is done "
+                "once and answered as the first time; with another content it is refused.",
+            )
+        ],
+    )
+    @action(detail=True, methods=["post"], filterset_class=None)
+    def allocations(self, request, pk: int) -> Response:
+        """Allocate units of a bucket to an account or a line below its owner."""
+        bucket = self.get_object()
+        values = self.body(AllocationBody)
+        account, line = values.get("account"), values.get("line")
+        transfer = ledger.allocate(
+            bucket_id=bucket.id,
+            account_id=account.id if account else None,
+            line_id=line.id if line else None,
+            units=values["units"],
+            key=self._key(bucket),
+            **self.write_context,
+        )
+        return self.made(transfer, TransferSerializer)
+
+    def _key(self, bucket: Bucket) -> str | None:
+        """The caller's idempotency key, kept apart from those of other enterprises. Raises ValidationError."""
+        given = self.request.headers.get("Idempotency-Key")
+        if given is None:
+            return None
+        if not _KEY.fullmatch(given):
+            message = "A key has 1 to 100 visible ASCII characters."
+            raise serializers.ValidationError({"Idempotency-Key": [message]}, code="key")
+        return f"api:{bucket.enterprise_id}:{given}"

@@ -1,0 +1,179 @@
+"""Lines, and to which accounts they belonged when."""
+
+from __future__ import annotations
+
+import django_filters
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import mixins, serializers
+from rest_framework.decorators import action
+from rest_framework.response import Response
+
+from balances import inventory
+from balances.models import Account, Device, Line, LineAssignment, Person
+from balances.models.accounts import LineStatus, NumberKind
+from balances.selectors.tree import below
+from portal.api.endpoints import Endpoint
+from portal.api.values import Body, IdFilter, InReach, Instant
+
+
+class LineSerializer(serializers.ModelSerializer):
+    """A subscription with today's account, numbers, person and device."""
+
+    account_code = serializers.CharField(source="account.code")
+    person_name = serializers.CharField(source="person.name", allow_null=True, default=None)
+    imei = serializers.CharField(source="device.imei", allow_null=True, default=None)
+
+    class Meta:
+        model = Line
+        fields = [
+            "id",
+            "enterprise",
+            "account",
+            "account_code",
+            "msisdn",
+            "imsi",
+            "label",
+            "status",
+            "person",
+            "person_name",
+            "device",
+            "imei",
+            "created_at",
+        ]
+
+
+class NewLineBody(Body):
+    """A line to be put into service."""
+
+    account = InReach(Account.objects.select_related("enterprise"))
+    msisdn = serializers.CharField(max_length=40, help_text="With country code; spaces and + are read.")
+    imsi = serializers.CharField(max_length=40, required=False, allow_blank=True)
+    label = serializers.CharField(max_length=80, required=False, allow_blank=True)
+    person = InReach(Person.objects.all(), required=False, allow_null=True)
+    device = InReach(Device.objects.all(), required=False, allow_null=True)
+    assigned_from = Instant(required=False, help_text="Since when it has been in service; now, unless given.")
+
+
+class LineChangeBody(Body):
+    """What of a line may be changed in place, from now on."""
+
+    msisdn = serializers.CharField(max_length=40, required=False)
+    imsi = serializers.CharField(max_length=40, required=False, help_text="A SIM swap.")
+    label = serializers.CharField(max_length=80, required=False, allow_blank=True)
+    status = serializers.ChoiceField(choices=LineStatus.choices, required=False, help_text="retired is for good.")
+    person = InReach(Person.objects.all(), required=False, allow_null=True)
+    device = InReach(Device.objects.all(), required=False, allow_null=True)
+
+
+class AssignmentSerializer(serializers.ModelSerializer):
+    """Where a line belonged, from one instant up to another; null: without beginning or end."""
+
+    account_code = serializers.CharField(source="account.code")
+    from_at = serializers.DateTimeField(source="during.lower", allow_null=True)
+    until_at = serializers.DateTimeField(source="during.upper", allow_null=True)
+
+    class Meta:
+        model = LineAssignment
+        fields = ["id", "line", "account", "account_code", "from_at", "until_at"]
+
+
+class NewAssignmentBody(Body):
+    """Where a line is to belong."""
+
+    account = InReach(Account.objects.all())
+    from_at = Instant(required=False, help_text="Past or future; now, unless given.")
+
+
+class LineFilters(django_filters.FilterSet):
+    """Lines by where they belong, by number, and by who uses them."""
+
+    enterprise = IdFilter(field_name="enterprise_id")
+    account = IdFilter(field_name="account_id")
+    below = IdFilter(method="of_subtree", label="An account: lines of it and of all accounts below it.")
+    msisdn = django_filters.CharFilter()
+    imsi = django_filters.CharFilter()
+    status = django_filters.ChoiceFilter(choices=LineStatus.choices)
+    person = IdFilter(field_name="person_id")
+
+    class Meta:
+        model = Line
+        fields: list[str] = []
+
+    def of_subtree(self, rows: QuerySet, name: str, value: int) -> QuerySet:
+        """Lines of an account in reach and of all below it."""
+        top = Account.objects.within(self.request.parser_context["view"].scope).filter(id=value).first()
+        return rows.filter(below(top, "account__")) if top else rows.none()
+
+
+class Lines(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
+    """Lines in reach."""
+
+    tag = "Lines"
+    summaries = {"list": "List lines", "retrieve": "Read a line"}
+    queryset = Line.objects.select_related("account", "person", "device")
+    serializer_class = LineSerializer
+    filterset_class = LineFilters
+
+    @extend_schema(
+        request=NewLineBody,
+        responses={201: LineSerializer},
+        examples=[
+            OpenApiExample(
+                "A line",
+                value={"account": 12, "msisdn": "+49 170 1234567", "imsi": "262071234567890", "label": "Reception"},
+                request_only=True,
+            )
+        ],
+    )
+    def create(self, request) -> Response:
+        """Put a line into service."""
+        values = self.body(NewLineBody)
+        enterprise = values["account"].enterprise
+        return self.made(inventory.add_line(enterprise=enterprise, **values, **self.write_context))
+
+    @extend_schema(request=LineChangeBody, responses=LineSerializer)
+    def partial_update(self, request, pk: int) -> Response:
+        """Change a line from now on.
+
+        Several changes in one request are all done, or none.
+        """
+        line = self.get_object()
+        changes = self.body(LineChangeBody)
+        with self.all_or_nothing():
+            for kind, field in inventory.NUMBER_FIELDS.items():
+                if field in changes:
+                    self._renumber(line, kind, changes[field])
+            if "label" in changes:
+                inventory.label_line(line=line, label=changes["label"], **self.write_context)
+            if "person" in changes:
+                inventory.change_person(line=line, person=changes["person"], **self.write_context)
+            if "device" in changes:
+                inventory.change_device(line=line, device=changes["device"], **self.write_context)
+            if "status" in changes:
+                inventory.set_line_status(line=line, status=changes["status"], **self.write_context)
+        return self.shown(self.get_object())
+
+    def _renumber(self, line: Line, kind: NumberKind, number: str) -> None:
+        inventory.change_number(line=line, kind=kind, number=number, from_at=self.now(), **self.write_context)
+
+    @extend_schema(responses=AssignmentSerializer(many=True))
+    @action(detail=True, methods=["get"], filterset_class=None)
+    def assignments(self, request, pk: int) -> Response:
+        """List where a line belonged, and when."""
+        line = self.get_object()
+        history = LineAssignment.objects.within(self.scope).filter(line=line)
+        return self.page(history.select_related("account"), AssignmentSerializer)
+
+    @extend_schema(request=NewAssignmentBody, responses={201: LineSerializer})
+    @assignments.mapping.post
+    def assign(self, request, pk: int) -> Response:
+        """Let a line belong to another account.
+
+        The time may lie in the past or the future. Usage that was charged already stays where it was charged.
+        """
+        line = self.get_object()
+        values = {"from_at": self.now(), **self.body(NewAssignmentBody)}
+        inventory.assign_line(line=line, **values, **self.write_context)
+        # It may belong to an account out of the caller's reach now: shown once more all the same.
+        return self.made(self.queryset.get(pk=line.pk))
