@@ -28,8 +28,8 @@ CANONICAL_TIME = "%Y-%m-%d %H:%M:%S.%f+00"
 LARGEST_ATTRIBUTES = 4_096
 
 # A plain `$` would let a line feed through at the end, which has no place in COPY text.
-_Digits = Annotated[str, msgspec.Meta(pattern=r"^\+?[0-9]{5,15}$(?!\n)")]
-_SourceRecordId = Annotated[str, msgspec.Meta(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f]+$(?!\n)")]
+_Digits = Annotated[str, msgspec.Meta(pattern=r"^(\+?[0-9]{5,15})?$(?!\n)")]
+_SourceRecordId = Annotated[str, msgspec.Meta(max_length=80, pattern=r"^(?=.*\S)[^\x00-\x1f]+$(?!\n)")]
 _Text32 = Annotated[str, msgspec.Meta(max_length=32, pattern=r"^[^\x00-\x1f]*$(?!\n)")]
 
 
