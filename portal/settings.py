@@ -85,7 +85,22 @@ DATABASES = {
     "default": {
         **environ.Env.db_url_config(_database_url),
         "CONN_MAX_AGE": 0,
-        "OPTIONS": {"pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=8), "timeout": 10}},
+        # A pooled connection is tried before it is lent: after a restart of PostgreSQL all of them are dead.
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            # A server that vanished without a word is noticed within half a minute, not after hours.
+            "connect_timeout": 5,
+            "keepalives_idle": 15,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            # The pool's pauses between attempts double; giving up early, it begins anew with the next caller.
+            "pool": {
+                "min_size": 1,
+                "max_size": env.int("DATABASE_POOL", default=8),
+                "timeout": 5,
+                "reconnect_timeout": 4,
+            },
+        },
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

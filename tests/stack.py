@@ -168,9 +168,9 @@ def live_stack(*, workers: int = 1, beat: bool = True) -> Iterator[Stack]:
 
 
 @contextmanager
-def own_stack(*, workers: int = 2, beat: bool = True) -> Iterator[Stack]:
+def own_stack(*, workers: int = 2, beat: bool = True, durable: bool = False) -> Iterator[Stack]:
     """A stack on an empty, migrated database and a Valkey of its own, which the test may kill."""
-    with throwaway.servers() as servers:
+    with throwaway.servers(durable=durable) as servers:
         environment = {**servers.environment(), "DATA_DIR": str(servers.data_dir)}
         stack = Stack(environment, workers=workers, beat=beat, servers=servers)
         try:

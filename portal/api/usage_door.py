@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 import msgspec
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 
 from balances.scope import Scope, Verb
 from portal import tokens
@@ -134,12 +134,12 @@ def _accept_and_close(headers: dict[str, str], query: dict[str, list[str]], body
     """Accept in a thread of the door's own; its database connection goes back to the pool."""
     try:
         return accept_body(headers, query, body, at=datetime.now(UTC))
-    except DatabaseError as error:
+    except Error as error:
         log.warning("usage_door.database", error=str(error))
         raise _Problem(
             503,
             "Unavailable",
-            "The database cannot be reached. Nothing was accepted; send it again.",
+            "The database did not answer. Send it again as it is: records that were accepted are not charged twice.",
             headers={"retry-after": "2"},
         ) from error
     finally:

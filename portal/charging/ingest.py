@@ -16,6 +16,7 @@ from functools import lru_cache
 
 import redis
 import structlog
+from celery import Task
 from django.conf import settings
 from django.db import connection, transaction
 
@@ -193,14 +194,21 @@ def nudge(enterprise_ids: list[int | None]) -> None:
     from portal.charging.tasks import charge_enterprise
 
     for enterprise_id in dict.fromkeys(enterprise_ids):
+        key = nudge_key(enterprise_id)
         try:
-            if inbox().set(nudge_key(enterprise_id), 1, nx=True, ex=5):
-                charge_enterprise.apply_async(
-                    kwargs={"enterprise_id": enterprise_id or 0},
-                    queue=queue_of(enterprise_id),
-                    retry=False,
-                    expires=60,
-                )
+            if inbox().set(key, 1, nx=True, ex=5):
+                _send_task(charge_enterprise, enterprise_id, key)
         except Exception as error:
             # The delivery is durable already; the sweep picks it up when the broker is back.
             log.warning("nudge.failed", enterprise_id=enterprise_id, error=str(error))
+
+
+def _send_task(task: Task, enterprise_id: int | None, key: str) -> None:
+    """Send the task whose key has just been set; where that fails, the key must not keep others from trying."""
+    try:
+        task.apply_async(
+            kwargs={"enterprise_id": enterprise_id or 0}, queue=queue_of(enterprise_id), retry=False, expires=60
+        )
+    except Exception:
+        inbox().delete(key)
+        raise

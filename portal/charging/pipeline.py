@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 
+import psycopg
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, Error, OperationalError, connection, transaction
+from django.db import Error, InterfaceError, OperationalError, connection, transaction
 
 from balances import ledger
 from portal.charging import writing
@@ -29,6 +30,8 @@ log = structlog.get_logger(__name__)
 LOCK_WAIT = "400ms"
 LOCK_NOT_AVAILABLE = "55P03"
 ADVISORY_LOCKS = 0x43484152  # the first of the two keys of this module's advisory locks
+#: The server, or a lock, was not to be had: no record is to blame. COPY raises psycopg's own, not Django's.
+UNAVAILABLE = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 _states = StateCache()
 _known_months: set[str] = set()
@@ -61,8 +64,15 @@ def _exclusive(enterprise_id: int | None):
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s, %s)", key)
-        except DatabaseError:
-            connection.close()  # the session ends, and the lock with it
+        except Error:
+            _end_session()
+
+
+def _end_session() -> None:
+    """Close the server's session, and free its locks with it: closed for Django only, the pool would lend it on."""
+    if connection.connection is not None:
+        connection.connection.close()
+    connection.close()
 
 
 def drain(enterprise_id: int | None, *, seconds: float | None = None, clock=lambda: datetime.now(UTC)) -> Counts:
@@ -93,7 +103,7 @@ def charge_group(enterprise_id: int | None, *, at: datetime, most_records: int |
         return parts if parts is None else Counts()
     try:
         return _charge_parts(enterprise_id, parts, at, poisoned=frozenset())
-    except OperationalError:
+    except UNAVAILABLE:
         _give_attempts_back(parts)
         raise
     except Exception as error:
@@ -108,12 +118,12 @@ def _one_by_one(enterprise_id: int | None, parts: list[Part], at: datetime) -> C
     for part in parts:
         try:
             total.add(_charge_parts(enterprise_id, [part], at, poisoned=frozenset()))
-        except OperationalError:
+        except UNAVAILABLE:
             raise
         except Exception as error:
             try:
                 total.add(_without_poison(enterprise_id, part, at, error))
-            except OperationalError:
+            except UNAVAILABLE:
                 raise
             except Exception:  # left waiting, to be taken alone from now on; its neighbours go ahead
                 log.exception("charging.part_failed", enterprise_id=enterprise_id, part=part.id)
@@ -142,7 +152,7 @@ def _without_poison(enterprise_id: int | None, part: Part, at: datetime, error: 
         others = frozenset(range(len(part.usages))) - frozenset(places)
         try:
             _charge_parts(enterprise_id, [part], at, poisoned=frozenset(), skipped=others)
-        except OperationalError:
+        except UNAVAILABLE:
             raise
         except Exception:
             if len(places) == 1:

@@ -27,6 +27,10 @@ def charge_enterprise(*, enterprise_id: int) -> None:
         counts = pipeline.drain(enterprise_id or None, seconds=TURN_SECONDS)
     except pipeline.Busy:
         return
+    except pipeline.UNAVAILABLE as error:
+        # The transaction has not happened, or its answer was lost: the parts themselves say which.
+        log.warning("charging.interrupted", enterprise_id=enterprise_id, error=str(error))
+        return
     if counts.records:
         log.debug("charged", enterprise_id=enterprise_id, records=counts.records)
         if _waits(enterprise_id):

@@ -2,7 +2,8 @@
 
     python -m portal.runtime.throwaway PROGRAM ARGUMENT...     runs a program with such servers
 
-Safe against a crash of the servers, not of the machine. Never touches the data folder of `make run`.
+Safe against a crash of the servers; of the machine only if asked to be durable. Never touches the data folder of
+`make run`.
 """
 
 import os
@@ -19,15 +20,16 @@ from portal.runtime.errors import RuntimeProblem
 
 
 @contextmanager
-def servers() -> Iterator[embedded.Servers]:
+def servers(*, durable: bool = False) -> Iterator[embedded.Servers]:
     """Start PostgreSQL and Valkey in a new folder; stop them and delete it at the end.
 
-    They also end with the calling thread, which must be the main one. Raises RuntimeProblem.
+    `durable`: with the settings of the real product, for tests that show that those lose nothing. They also end
+    with the calling thread, which must be the main one. Raises RuntimeProblem.
     """
     data_dir = Path(tempfile.mkdtemp(prefix="portal-"))
     data_dir.chmod(0o711)  # passable for the servers' user
     try:
-        started = embedded.start(data_dir, durable=False, end_with_parent=True)
+        started = embedded.start(data_dir, durable=durable, end_with_parent=True)
         try:
             yield started
         finally:
