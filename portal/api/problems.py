@@ -107,7 +107,7 @@ def _unavailable(error: Exception) -> Response:
 def _flatten(details: Any, pointer: str) -> Iterator[dict[str, str]]:
     """Every message of a nested validation error, with the JSON pointer of its field."""
     if _is_message(details):
-        yield {"pointer": pointer, "code": str(details["code"]), "detail": str(details["message"])}
+        yield {"pointer": pointer, "code": str(details["code"] or "invalid"), "detail": str(details["message"])}
     elif isinstance(details, dict):
         for key, value in details.items():
             escaped = str(key).replace("~", "~0").replace("/", "~1")
@@ -118,7 +118,7 @@ def _flatten(details: Any, pointer: str) -> Iterator[dict[str, str]]:
 
 
 def _is_message(details: Any) -> bool:
-    return isinstance(details, dict) and set(details) == {"message", "code"} and isinstance(details["code"], str)
+    return isinstance(details, dict) and set(details) == {"message", "code"} and isinstance(details["message"], str)
 
 
 def _title(status: int) -> str:

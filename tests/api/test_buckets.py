@@ -1,0 +1,72 @@
+"""Buckets, their ledger, and allocations over REST."""
+
+from __future__ import annotations
+
+from balances.models import Bucket, Entry
+from tests.api.client import Api, charge, ids, read, refusal, used
+from tests.cast import MARCH, VOICE_UNITS, Cast
+
+
+def voice(cast: Cast, house: str = "aurora") -> Bucket:
+    enterprise = getattr(cast, house).enterprise
+    return Bucket.objects.get(enterprise=enterprise, service=2, cycle_start=MARCH)
+
+
+def test_buckets_are_filtered_by_owner_service_and_cycle(cast: Cast, alice: Api, carla: Api) -> None:
+    bucket = voice(cast)
+    query = {"account": cast.aurora.root.id, "service": "voice", "cycle_start": MARCH.isoformat()}
+    assert ids(alice.get("/buckets", **query)) == {bucket.id}
+    shown = read(alice.get(f"/buckets/{bucket.id}"))
+    assert (shown["kind"], shown["unit"], shown["remaining_units"]) == ("grant", "seconds", VOICE_UNITS)
+    assert ids(carla.get("/buckets")) == set()
+    refusal(carla.get(f"/buckets/{bucket.id}"), 404)
+    refusal(alice.get(f"/buckets/{voice(cast, 'borealis').id}/entries"), 404)
+    assert refusal(alice.get("/buckets", cycle_start="yesterday"), 400)["pointer"] == "/cycle_start"
+
+
+def test_an_allocation_is_done_once_however_often_it_is_sent(cast: Cast, alice: Api) -> None:
+    bucket, north = voice(cast), cast.aurora.accounts["NORTH"].id
+    address = f"/buckets/{bucket.id}/allocations"
+    body, key = {"account": north, "units": 6000}, {"Idempotency-Key": "march-north"}
+    first = read(alice.post(address, body, **key), 201)
+    assert read(alice.post(address, body, **key), 201) == first
+    assert Bucket.objects.get(id=bucket.id).remaining_units == VOICE_UNITS - 6000
+    assert Bucket.objects.get(id=first["to_bucket"]).account_id == north
+    assert refusal(alice.post(address, body | {"units": 1}, **key), 422)["code"] == "key_conflict"
+    assert refusal(alice.post(address, body, **{"Idempotency-Key": "two words"}), 400)["code"] == "key"
+
+
+def test_keys_of_two_enterprises_never_meet(cast: Cast, alice: Api) -> None:
+    key = {"Idempotency-Key": "same"}
+    for house, api in (("aurora", alice), ("borealis", Api.of(cast, "bruno"))):
+        body = {"account": getattr(cast, house).accounts["NORTH"].id, "units": 60}
+        read(api.post(f"/buckets/{voice(cast, house).id}/allocations", body, **key), 201)
+    assert Entry.objects.filter(key__endswith=":same").count() == 2
+
+
+def test_more_than_there_is_is_not_allocated(cast: Cast, alice: Api, carla: Api) -> None:
+    address = f"/buckets/{voice(cast).id}/allocations"
+    north = cast.aurora.accounts["NORTH"].id
+    assert refusal(alice.post(address, {"account": north, "units": VOICE_UNITS + 1}), 422)["code"] == "not_enough"
+    assert refusal(alice.post(address, {"account": north, "units": 0}), 400)["pointer"] == "/units"
+    refusal(alice.post(address, {"units": 5}), 422)
+    foreign = {"account": cast.borealis.accounts["NORTH"].id, "units": 5}
+    assert refusal(alice.post(address, foreign), 400)["pointer"] == "/account"
+    refusal(carla.post(address, {"account": north, "units": 5}), 404)
+
+
+def test_a_manager_allocates_onwards_inside_the_own_subtree(cast: Cast, alice: Api, carla: Api) -> None:
+    north, line = cast.aurora.accounts["NORTH"].id, cast.aurora.lines["emil phone"].id
+    given = read(alice.post(f"/buckets/{voice(cast).id}/allocations", {"account": north, "units": 600}), 201)
+    onwards = f"/buckets/{given['to_bucket']}/allocations"
+    passed = read(carla.post(onwards, {"line": line, "units": 60}), 201)
+    assert read(carla.get(f"/buckets/{passed['to_bucket']}"))["line"] == line
+
+
+def test_the_ledger_of_a_bucket_tells_why_it_holds_what_it_holds(cast: Cast, alice: Api) -> None:
+    charge(cast.aurora, used(1, service="voice", units=61))
+    entries = read(alice.get(f"/buckets/{voice(cast).id}/entries"))["results"]
+    assert [(entry["kind"], entry["units"], entry["remaining_after"]) for entry in entries] == [
+        ("consume", 61, VOICE_UNITS - 61),
+        ("grant", VOICE_UNITS, VOICE_UNITS),
+    ]
