@@ -349,6 +349,8 @@ def _first_answer(key: str | None, from_bucket_id: int, to_bucket_id: int | None
     entry = Entry.objects.filter(key=key).first() if key else None
     if entry is None:
         return None
+    if entry.transfer is None or to_bucket_id is None:
+        raise KeyConflict("This idempotency key was used before for something else.", field="key")
     sides = {side.kind: side for side in Entry.objects.filter(transfer=entry.transfer)}
     giver, receiver = sides[EntryKind.TRANSFER_OUT], sides[EntryKind.TRANSFER_IN]
     if giver.units < 0:  # taken back

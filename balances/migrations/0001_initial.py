@@ -11,737 +11,1549 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='ChargeLine',
+            name="ChargeLine",
             fields=[
-                ('pk', models.CompositePrimaryKey('usage_id', 'number', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('number', models.SmallIntegerField()),
-                ('used_at', models.DateTimeField(help_text='Of the usage record: the partition key.')),
-                ('starts_at', models.DateTimeField(help_text='The stretch: where the session was split, later than used_at.')),
-                ('cycle_start', models.DateTimeField()),
-                ('payer', models.SmallIntegerField(choices=[(1, 'Corporate'), (2, 'Personal')])),
-                ('units', models.BigIntegerField()),
-                ('overage_units', models.BigIntegerField()),
-                ('amount_micros', models.BigIntegerField()),
-                ('bucket_ids', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), default=list, size=None)),
-                ('bucket_units', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), default=list, size=None)),
-                ('reasons', models.CharField(help_text='Codes, space-separated; `portal.charging.reasons` words them.', max_length=200)),
-                ('charge_sequence', models.BigIntegerField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "usage_id", "number", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("number", models.SmallIntegerField()),
+                ("used_at", models.DateTimeField(help_text="Of the usage record: the partition key.")),
+                (
+                    "starts_at",
+                    models.DateTimeField(help_text="The stretch: where the session was split, later than used_at."),
+                ),
+                ("cycle_start", models.DateTimeField()),
+                ("payer", models.SmallIntegerField(choices=[(1, "Corporate"), (2, "Personal")])),
+                ("units", models.BigIntegerField()),
+                ("overage_units", models.BigIntegerField()),
+                ("amount_micros", models.BigIntegerField()),
+                (
+                    "bucket_ids",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.BigIntegerField(), default=list, size=None
+                    ),
+                ),
+                (
+                    "bucket_units",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.BigIntegerField(), default=list, size=None
+                    ),
+                ),
+                (
+                    "reasons",
+                    models.CharField(
+                        help_text="Codes, space-separated; `portal.charging.reasons` words them.", max_length=200
+                    ),
+                ),
+                ("charge_sequence", models.BigIntegerField()),
             ],
             options={
-                'db_table': 'balances_chargeline',
-                'managed': False,
+                "db_table": "balances_chargeline",
+                "managed": False,
             },
         ),
         migrations.CreateModel(
-            name='UsageRecord',
+            name="UsageRecord",
             fields=[
-                ('id', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('position', models.IntegerField(help_text='Place in the part.')),
-                ('source_record_id', models.CharField(max_length=80)),
-                ('service', models.SmallIntegerField(choices=[(1, 'Data'), (2, 'Voice'), (3, 'Messaging'), (4, 'Video conferencing')])),
-                ('units', models.BigIntegerField(help_text='As reported.')),
-                ('charged_units', models.BigIntegerField(help_text="Rounded to the contract's increment.")),
-                ('used_at', models.DateTimeField(help_text='Start of use.')),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('visited_network', models.CharField(blank=True, max_length=6)),
-                ('other_party', models.CharField(blank=True, max_length=32)),
-                ('imei', models.CharField(blank=True, max_length=15)),
-                ('attributes', models.JSONField(help_text="Whatever else the network's message said.", null=True)),
-                ('charge_sequence', models.BigIntegerField()),
-                ('charged_at', models.DateTimeField()),
+                ("id", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("position", models.IntegerField(help_text="Place in the part.")),
+                ("source_record_id", models.CharField(max_length=80)),
+                (
+                    "service",
+                    models.SmallIntegerField(
+                        choices=[(1, "Data"), (2, "Voice"), (3, "Messaging"), (4, "Video conferencing")]
+                    ),
+                ),
+                ("units", models.BigIntegerField(help_text="As reported.")),
+                ("charged_units", models.BigIntegerField(help_text="Rounded to the contract's increment.")),
+                ("used_at", models.DateTimeField(help_text="Start of use.")),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("visited_network", models.CharField(blank=True, max_length=6)),
+                ("other_party", models.CharField(blank=True, max_length=32)),
+                ("imei", models.CharField(blank=True, max_length=15)),
+                ("attributes", models.JSONField(help_text="Whatever else the network's message said.", null=True)),
+                ("charge_sequence", models.BigIntegerField()),
+                ("charged_at", models.DateTimeField()),
             ],
             options={
-                'db_table': 'balances_usagerecord',
-                'managed': False,
+                "db_table": "balances_usagerecord",
+                "managed": False,
             },
         ),
         migrations.CreateModel(
-            name='Allowance',
+            name="Allowance",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=80)),
-                ('service', models.SmallIntegerField(choices=[(1, 'Data'), (2, 'Voice'), (3, 'Messaging'), (4, 'Video conferencing')])),
-                ('granted_units', models.BigIntegerField()),
-                ('rollover_cap_units', models.BigIntegerField(default=0, help_text='At most so much is carried into the next cycle.')),
-                ('priority', models.SmallIntegerField(default=100, help_text='Lower is drawn first.')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=80)),
+                (
+                    "service",
+                    models.SmallIntegerField(
+                        choices=[(1, "Data"), (2, "Voice"), (3, "Messaging"), (4, "Video conferencing")]
+                    ),
+                ),
+                ("granted_units", models.BigIntegerField()),
+                (
+                    "rollover_cap_units",
+                    models.BigIntegerField(default=0, help_text="At most so much is carried into the next cycle."),
+                ),
+                ("priority", models.SmallIntegerField(default=100, help_text="Lower is drawn first.")),
             ],
         ),
         migrations.CreateModel(
-            name='Enterprise',
+            name="Enterprise",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=120)),
-                ('number', models.CharField(help_text="The operator's customer number.", max_length=32)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=120)),
+                ("number", models.CharField(help_text="The operator's customer number.", max_length=32)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['name', 'id'],
+                "ordering": ["name", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Operator',
+            name="Operator",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=120, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=120, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Account',
+            name="Account",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(help_text='Short code, unique in the enterprise; files refer to it.', max_length=40)),
-                ('name', models.CharField(max_length=120)),
-                ('kind', models.CharField(choices=[('enterprise', 'Enterprise'), ('division', 'Division'), ('cost_centre', 'Cost centre'), ('group', 'Group')], default='cost_centre', max_length=16)),
-                ('draw_above', models.CharField(choices=[('always', 'Always'), ('never', 'Never')], default='always', max_length=8)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('lft', models.PositiveIntegerField(editable=False)),
-                ('rght', models.PositiveIntegerField(editable=False)),
-                ('tree_id', models.PositiveIntegerField(db_index=True, editable=False)),
-                ('level', models.PositiveIntegerField(editable=False)),
-                ('parent', mptt.fields.TreeForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='balances.account')),
-                ('enterprise', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='accounts', to='balances.enterprise')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "code",
+                    models.CharField(
+                        help_text="Short code, unique in the enterprise; files refer to it.", max_length=40
+                    ),
+                ),
+                ("name", models.CharField(max_length=120)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("enterprise", "Enterprise"),
+                            ("division", "Division"),
+                            ("cost_centre", "Cost centre"),
+                            ("group", "Group"),
+                        ],
+                        default="cost_centre",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "draw_above",
+                    models.CharField(
+                        choices=[("always", "Always"), ("never", "Never")], default="always", max_length=8
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                ("lft", models.PositiveIntegerField(editable=False)),
+                ("rght", models.PositiveIntegerField(editable=False)),
+                ("tree_id", models.PositiveIntegerField(db_index=True, editable=False)),
+                ("level", models.PositiveIntegerField(editable=False)),
+                (
+                    "parent",
+                    mptt.fields.TreeForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="children",
+                        to="balances.account",
+                    ),
+                ),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="accounts", to="balances.enterprise"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ChargingState',
+            name="ChargingState",
             fields=[
-                ('enterprise', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='charging_state', serialize=False, to='balances.enterprise')),
-                ('configuration_version', models.BigIntegerField(default=1)),
-                ('charge_sequence', models.BigIntegerField(default=0)),
-                ('charged_at', models.DateTimeField(help_text='When the last charge was committed.', null=True)),
+                (
+                    "enterprise",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="charging_state",
+                        serialize=False,
+                        to="balances.enterprise",
+                    ),
+                ),
+                ("configuration_version", models.BigIntegerField(default=1)),
+                ("charge_sequence", models.BigIntegerField(default=0)),
+                ("charged_at", models.DateTimeField(help_text="When the last charge was committed.", null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Bucket',
+            name="Bucket",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('grant', 'Granted by contract'), ('allocation', 'Allocated from above'), ('rollover', 'Carried over')], max_length=12)),
-                ('name', models.CharField(max_length=80)),
-                ('service', models.SmallIntegerField(choices=[(1, 'Data'), (2, 'Voice'), (3, 'Messaging'), (4, 'Video conferencing')])),
-                ('zone_ids', django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), default=list, size=None)),
-                ('priority', models.SmallIntegerField(default=100)),
-                ('cycle_start', models.DateTimeField()),
-                ('valid_from', models.DateTimeField()),
-                ('valid_until', models.DateTimeField()),
-                ('granted_units', models.BigIntegerField(default=0)),
-                ('received_units', models.BigIntegerField(default=0)),
-                ('remaining_units', models.BigIntegerField(default=0)),
-                ('reserved_units', models.BigIntegerField(default=0)),
-                ('used_units', models.BigIntegerField(default=0)),
-                ('given_units', models.BigIntegerField(default=0)),
-                ('expired_units', models.BigIntegerField(default=0)),
-                ('closed_at', models.DateTimeField(help_text='When its rest expired or was carried over.', null=True)),
-                ('key', models.CharField(help_text='Names the act that made it, so that it is made once.', max_length=120, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('account', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='buckets', to='balances.account')),
-                ('allowance', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='buckets', to='balances.allowance')),
-                ('source', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='derived', to='balances.bucket')),
-                ('enterprise', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='buckets', to='balances.enterprise')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("grant", "Granted by contract"),
+                            ("allocation", "Allocated from above"),
+                            ("rollover", "Carried over"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("name", models.CharField(max_length=80)),
+                (
+                    "service",
+                    models.SmallIntegerField(
+                        choices=[(1, "Data"), (2, "Voice"), (3, "Messaging"), (4, "Video conferencing")]
+                    ),
+                ),
+                (
+                    "zone_ids",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.IntegerField(), default=list, size=None
+                    ),
+                ),
+                ("priority", models.SmallIntegerField(default=100)),
+                ("cycle_start", models.DateTimeField()),
+                ("valid_from", models.DateTimeField()),
+                ("valid_until", models.DateTimeField()),
+                ("granted_units", models.BigIntegerField(default=0)),
+                ("received_units", models.BigIntegerField(default=0)),
+                ("remaining_units", models.BigIntegerField(default=0)),
+                ("reserved_units", models.BigIntegerField(default=0)),
+                ("used_units", models.BigIntegerField(default=0)),
+                ("given_units", models.BigIntegerField(default=0)),
+                ("expired_units", models.BigIntegerField(default=0)),
+                ("closed_at", models.DateTimeField(help_text="When its rest expired or was carried over.", null=True)),
+                (
+                    "key",
+                    models.CharField(
+                        help_text="Names the act that made it, so that it is made once.", max_length=120, unique=True
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="buckets",
+                        to="balances.account",
+                    ),
+                ),
+                (
+                    "allowance",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="buckets",
+                        to="balances.allowance",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="derived",
+                        to="balances.bucket",
+                    ),
+                ),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="buckets", to="balances.enterprise"
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='allowance',
-            name='enterprise',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.enterprise'),
+            model_name="allowance",
+            name="enterprise",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="balances.enterprise"
+            ),
         ),
         migrations.CreateModel(
-            name='Contract',
+            name="Contract",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.CharField(max_length=40)),
-                ('starts_at', models.DateTimeField()),
-                ('ends_at', models.DateTimeField(blank=True, null=True)),
-                ('time_zone', models.CharField(default='Europe/Berlin', max_length=40)),
-                ('currency', models.CharField(default='EUR', max_length=3)),
-                ('cycle_anchor_day', models.PositiveSmallIntegerField(default=1, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(31)])),
-                ('late_usage_days', models.PositiveSmallIntegerField(default=90, help_text='Usage older than this waits for a decision instead of being charged.')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('enterprise', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='contracts', to='balances.enterprise')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.CharField(max_length=40)),
+                ("starts_at", models.DateTimeField()),
+                ("ends_at", models.DateTimeField(blank=True, null=True)),
+                ("time_zone", models.CharField(default="Europe/Berlin", max_length=40)),
+                ("currency", models.CharField(default="EUR", max_length=3)),
+                (
+                    "cycle_anchor_day",
+                    models.PositiveSmallIntegerField(
+                        default=1,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(31),
+                        ],
+                    ),
+                ),
+                (
+                    "late_usage_days",
+                    models.PositiveSmallIntegerField(
+                        default=90, help_text="Usage older than this waits for a decision instead of being charged."
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="contracts", to="balances.enterprise"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-starts_at'],
+                "ordering": ["-starts_at"],
             },
         ),
         migrations.CreateModel(
-            name='ContractVersion',
+            name="ContractVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('effective_at', models.DateTimeField()),
-                ('state', models.CharField(choices=[('draft', 'Draft'), ('published', 'Published')], default='draft', max_length=12)),
-                ('note', models.CharField(blank=True, max_length=200)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('published_at', models.DateTimeField(blank=True, null=True)),
-                ('contract', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='versions', to='balances.contract')),
-                ('enterprise', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.enterprise')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                ("effective_at", models.DateTimeField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("draft", "Draft"), ("published", "Published")], default="draft", max_length=12
+                    ),
+                ),
+                ("note", models.CharField(blank=True, max_length=200)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("published_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "contract",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="versions", to="balances.contract"
+                    ),
+                ),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="balances.enterprise"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['contract_id', 'number'],
-            },
-        ),
-        migrations.AddField(
-            model_name='allowance',
-            name='version',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='allowances', to='balances.contractversion'),
-        ),
-        migrations.CreateModel(
-            name='Device',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('imei', models.CharField(max_length=15)),
-                ('model', models.CharField(blank=True, max_length=80)),
-                ('ownership', models.CharField(choices=[('corporate', 'Corporate'), ('personal', 'Personal (BYOD)')], default='corporate', max_length=12)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('enterprise', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='devices', to='balances.enterprise')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Entry',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.SmallIntegerField(choices=[(1, 'Granted'), (2, 'Used'), (3, 'Received'), (4, 'Given'), (5, 'Reserved'), (6, 'Released'), (7, 'Used from reservation'), (8, 'Expired'), (9, 'Carried out'), (10, 'Carried in')])),
-                ('units', models.BigIntegerField()),
-                ('remaining_after', models.BigIntegerField()),
-                ('charge_sequence', models.BigIntegerField(help_text="The enterprise's charge sequence of the transaction.")),
-                ('at', models.DateTimeField(help_text="When it counts: a cycle's end, the moment of a transfer.")),
-                ('recorded_at', models.DateTimeField()),
-                ('actor', models.CharField(max_length=160)),
-                ('key', models.CharField(help_text='Idempotency key of the act, where it has one.', max_length=160, null=True, unique=True)),
-                ('transfer', models.UUIDField(help_text='Ties the two sides of a transfer.', null=True)),
-                ('bucket', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='balances.bucket')),
-                ('enterprise', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.enterprise')),
-            ],
-            options={
-                'verbose_name_plural': 'entries',
-            },
-        ),
-        migrations.CreateModel(
-            name='Line',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('msisdn', models.CharField(help_text='E.164 digits, without the plus sign.', max_length=15)),
-                ('imsi', models.CharField(blank=True, max_length=15)),
-                ('label', models.CharField(blank=True, max_length=80)),
-                ('status', models.CharField(choices=[('active', 'Active'), ('suspended', 'Suspended'), ('retired', 'Retired')], default='active', max_length=12)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='lines', to='balances.account')),
-                ('device', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='lines', to='balances.device')),
-                ('enterprise', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='lines', to='balances.enterprise')),
-            ],
-        ),
-        migrations.AddField(
-            model_name='bucket',
-            name='line',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='buckets', to='balances.line'),
-        ),
-        migrations.CreateModel(
-            name='LineAssignment',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('during', django.contrib.postgres.fields.ranges.DateTimeRangeField()),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='line_assignments', to='balances.account')),
-                ('enterprise', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.enterprise')),
-                ('line', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='assignments', to='balances.line')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='NumberAssignment',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.SmallIntegerField(choices=[(1, 'MSISDN'), (2, 'IMSI')])),
-                ('number', models.BigIntegerField()),
-                ('during', django.contrib.postgres.fields.ranges.DateTimeRangeField()),
-                ('enterprise', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.enterprise')),
-                ('line', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='numbers', to='balances.line')),
-            ],
-        ),
-        migrations.AddField(
-            model_name='enterprise',
-            name='operator',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='enterprises', to='balances.operator'),
-        ),
-        migrations.CreateModel(
-            name='Person',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.CharField(help_text='Personnel number, unique in the enterprise.', max_length=40)),
-                ('name', models.CharField(max_length=120)),
-                ('email', models.EmailField(blank=True, max_length=254)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='people', to='balances.account')),
-                ('enterprise', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='people', to='balances.enterprise')),
-            ],
-            options={
-                'verbose_name_plural': 'people',
+                "ordering": ["contract_id", "number"],
             },
         ),
         migrations.AddField(
-            model_name='line',
-            name='person',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='lines', to='balances.person'),
+            model_name="allowance",
+            name="version",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="allowances", to="balances.contractversion"
+            ),
         ),
         migrations.CreateModel(
-            name='Reservation',
+            name="Device",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(help_text="The session's own identity; repeating it does nothing.", max_length=160, unique=True)),
-                ('requested_units', models.BigIntegerField()),
-                ('granted_units', models.BigIntegerField()),
-                ('used_units', models.BigIntegerField(default=0)),
-                ('state', models.CharField(choices=[('open', 'Open'), ('closed', 'Closed')], default='open', max_length=8)),
-                ('created_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField()),
-                ('closed_at', models.DateTimeField(null=True)),
-                ('bucket', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reservations', to='balances.bucket')),
-                ('enterprise', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.enterprise')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("imei", models.CharField(max_length=15)),
+                ("model", models.CharField(blank=True, max_length=80)),
+                (
+                    "ownership",
+                    models.CharField(
+                        choices=[("corporate", "Corporate"), ("personal", "Personal (BYOD)")],
+                        default="corporate",
+                        max_length=12,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="devices", to="balances.enterprise"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Threshold',
+            name="Entry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('service', models.SmallIntegerField(choices=[(1, 'Data'), (2, 'Voice'), (3, 'Messaging'), (4, 'Video conferencing')])),
-                ('percent', models.PositiveSmallIntegerField(help_text='Of the units granted to or received by the account in the cycle.', null=True)),
-                ('units', models.BigIntegerField(null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('account', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='thresholds', to='balances.account')),
-                ('enterprise', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='thresholds', to='balances.enterprise')),
-                ('line', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='thresholds', to='balances.line')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Crossing',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('service', models.SmallIntegerField(choices=[(1, 'Data'), (2, 'Voice'), (3, 'Messaging'), (4, 'Video conferencing')])),
-                ('period_start', models.DateTimeField()),
-                ('level_units', models.BigIntegerField(help_text='The mark in units, as it stood when it was reached.')),
-                ('used_units', models.BigIntegerField(help_text='Usage right after the record that reached it.')),
-                ('base_units', models.BigIntegerField(help_text='The allowance that a percent mark was taken of.', null=True)),
-                ('usage_id', models.BigIntegerField(help_text='The usage record that reached it.')),
-                ('crossed_at', models.DateTimeField(help_text='Time of use.')),
-                ('recorded_at', models.DateTimeField()),
-                ('account', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='crossings', to='balances.account')),
-                ('enterprise', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='crossings', to='balances.enterprise')),
-                ('line', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='crossings', to='balances.line')),
-                ('threshold', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='crossings', to='balances.threshold')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='UsageBatch',
-            fields=[
-                ('id', models.UUIDField(editable=False, primary_key=True, serialize=False)),
-                ('accepted_by', models.CharField(max_length=160)),
-                ('accepted_at', models.DateTimeField()),
-                ('accepted_records', models.IntegerField()),
-                ('enterprise', models.ForeignKey(help_text='Null: several.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.enterprise')),
-                ('operator', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.operator')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.SmallIntegerField(
+                        choices=[
+                            (1, "Granted"),
+                            (2, "Used"),
+                            (3, "Received"),
+                            (4, "Given"),
+                            (5, "Reserved"),
+                            (6, "Released"),
+                            (7, "Used from reservation"),
+                            (8, "Expired"),
+                            (9, "Carried out"),
+                            (10, "Carried in"),
+                        ]
+                    ),
+                ),
+                ("units", models.BigIntegerField()),
+                ("remaining_after", models.BigIntegerField()),
+                (
+                    "charge_sequence",
+                    models.BigIntegerField(help_text="The enterprise's charge sequence of the transaction."),
+                ),
+                ("at", models.DateTimeField(help_text="When it counts: a cycle's end, the moment of a transfer.")),
+                ("recorded_at", models.DateTimeField()),
+                ("actor", models.CharField(max_length=160)),
+                (
+                    "key",
+                    models.CharField(
+                        help_text="Idempotency key of the act, where it has one.",
+                        max_length=160,
+                        null=True,
+                        unique=True,
+                    ),
+                ),
+                ("transfer", models.UUIDField(help_text="Ties the two sides of a transfer.", null=True)),
+                (
+                    "bucket",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="entries", to="balances.bucket"
+                    ),
+                ),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="balances.enterprise"
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'usage batches',
+                "verbose_name_plural": "entries",
             },
         ),
         migrations.CreateModel(
-            name='UsageSource',
+            name="Line",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=60)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('operator', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.operator')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='UsagePart',
-            fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('payload', models.BinaryField()),
-                ('positions', django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), null=True, size=None)),
-                ('record_count', models.IntegerField()),
-                ('state', models.CharField(choices=[('queued', 'Queued'), ('done', 'Done'), ('parked', 'Parked')], default='queued', max_length=8)),
-                ('attempts', models.SmallIntegerField(default=0)),
-                ('outcomes', models.TextField(default='')),
-                ('charged_count', models.IntegerField(default=0)),
-                ('duplicate_count', models.IntegerField(default=0)),
-                ('suspended_count', models.IntegerField(default=0)),
-                ('accepted_at', models.DateTimeField()),
-                ('done_at', models.DateTimeField(null=True)),
-                ('batch', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='parts', to='balances.usagebatch')),
-                ('enterprise', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.enterprise')),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.usagesource')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='UsageIdentity',
-            fields=[
-                ('pk', models.CompositePrimaryKey('enterprise_id', 'source_id', 'source_record_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('source_record_id', models.CharField(max_length=80)),
-                ('content_hash', models.BigIntegerField()),
-                ('usage_id', models.BigIntegerField(help_text='The usage record; of a suspended one, minus its suspense id.')),
-                ('enterprise', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='balances.enterprise')),
-                ('source', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='balances.usagesource')),
-            ],
-            options={
-                'verbose_name_plural': 'usage identities',
-            },
-        ),
-        migrations.AddField(
-            model_name='usagebatch',
-            name='source',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.usagesource'),
-        ),
-        migrations.CreateModel(
-            name='SuspendedUsage',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.IntegerField()),
-                ('source_record_id', models.CharField(max_length=80)),
-                ('content_hash', models.BigIntegerField()),
-                ('record', models.JSONField(help_text='The record as sent.')),
-                ('reason', models.CharField(choices=[('malformed', 'Malformed'), ('unknown_service', 'Unknown service'), ('unknown_line', 'Unknown line'), ('unassigned_line', 'Line not assigned at that time'), ('negative_units', 'Negative units'), ('absurd_units', 'Absurd units'), ('fractional_units', 'Fractional units'), ('ambiguous_time', 'Time without offset'), ('ends_before_start', 'Ends before it starts'), ('future', 'In the future'), ('before_contract', 'Before the contract'), ('after_contract', 'After the contract'), ('too_old', 'Too old'), ('no_rate', 'No rate'), ('conflict', 'Same id, other content'), ('internal', 'Could not be processed')], max_length=24)),
-                ('detail', models.CharField(help_text='What, where, and how to mend it.', max_length=300)),
-                ('suspended_at', models.DateTimeField()),
-                ('state', models.CharField(choices=[('open', 'Open'), ('recycled', 'Recycled'), ('written_off', 'Written off')], default='open', max_length=12)),
-                ('resolved_at', models.DateTimeField(null=True)),
-                ('resolved_by', models.CharField(blank=True, max_length=160)),
-                ('note', models.CharField(blank=True, max_length=200)),
-                ('enterprise', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.enterprise')),
-                ('operator', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.operator')),
-                ('part', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='suspended', to='balances.usagepart')),
-                ('recycled_as', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='recycled_from', to='balances.usagepart')),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.usagesource')),
-            ],
-            options={
-                'verbose_name_plural': 'suspended usage',
-            },
-        ),
-        migrations.CreateModel(
-            name='Zone',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.SlugField(max_length=24)),
-                ('name', models.CharField(max_length=60)),
-                ('networks', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=6), blank=True, default=list, help_text='Prefixes of visited networks (MCC or MCC and MNC, e.g. 262 or 26201); the longest match wins.', size=None)),
-                ('is_home', models.BooleanField(default=False, help_text='Used where a record names no visited network.')),
-                ('is_default', models.BooleanField(default=False, help_text='Used where no prefix matches.')),
-                ('operator', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='zones', to='balances.operator')),
-            ],
-            options={
-                'ordering': ['id'],
-            },
-        ),
-        migrations.CreateModel(
-            name='Rate',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('service', models.SmallIntegerField(choices=[(1, 'Data'), (2, 'Voice'), (3, 'Messaging'), (4, 'Video conferencing')])),
-                ('increment_units', models.BigIntegerField(default=1, help_text='Usage is rounded up to whole increments.')),
-                ('minimum_units', models.BigIntegerField(default=0)),
-                ('overage_price_micros', models.BigIntegerField(help_text='Price of one block beyond the allowance, in micros.')),
-                ('overage_block_units', models.BigIntegerField(default=1, help_text='Units in the block that the price is quoted for.')),
-                ('enterprise', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.enterprise')),
-                ('version', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='rates', to='balances.contractversion')),
-                ('zone', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rates', to='balances.zone')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Counter',
-            fields=[
-                ('pk', models.CompositePrimaryKey('enterprise_id', 'owner_kind', 'owner_id', 'grain', 'period_start', 'service', 'zone_id', 'payer', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('owner_kind', models.SmallIntegerField(choices=[(1, 'Account'), (2, 'Line')])),
-                ('owner_id', models.BigIntegerField()),
-                ('grain', models.SmallIntegerField(choices=[(1, 'Cycle'), (2, 'Day')])),
-                ('period_start', models.DateTimeField()),
-                ('service', models.SmallIntegerField(choices=[(1, 'Data'), (2, 'Voice'), (3, 'Messaging'), (4, 'Video conferencing')])),
-                ('payer', models.SmallIntegerField(choices=[(1, 'Corporate'), (2, 'Personal')], default=1)),
-                ('used_units', models.BigIntegerField(default=0)),
-                ('overage_units', models.BigIntegerField(default=0)),
-                ('amount_micros', models.BigIntegerField(default=0)),
-                ('records', models.BigIntegerField(default=0)),
-                ('enterprise', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='balances.enterprise')),
-                ('zone', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='balances.zone')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("msisdn", models.CharField(help_text="E.164 digits, without the plus sign.", max_length=15)),
+                ("imsi", models.CharField(blank=True, max_length=15)),
+                ("label", models.CharField(blank=True, max_length=80)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("active", "Active"), ("suspended", "Suspended"), ("retired", "Retired")],
+                        default="active",
+                        max_length=12,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="lines", to="balances.account"
+                    ),
+                ),
+                (
+                    "device",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="lines",
+                        to="balances.device",
+                    ),
+                ),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="lines", to="balances.enterprise"
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='allowance',
-            name='zones',
-            field=models.ManyToManyField(blank=True, help_text='Where it may be used; none chosen: everywhere.', to='balances.zone'),
+            model_name="bucket",
+            name="line",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="buckets", to="balances.line"
+            ),
         ),
         migrations.CreateModel(
-            name='AuditEvent',
+            name="LineAssignment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField()),
-                ('actor', models.CharField(max_length=160)),
-                ('action', models.CharField(help_text='Dotted: account.moved, contract.version.published.', max_length=80)),
-                ('subject', models.CharField(max_length=200)),
-                ('detail', models.JSONField(default=dict)),
-                ('account', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='balances.account')),
-                ('enterprise', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.enterprise')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("during", django.contrib.postgres.fields.ranges.DateTimeRangeField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="line_assignments",
+                        to="balances.account",
+                    ),
+                ),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="balances.enterprise"
+                    ),
+                ),
+                (
+                    "line",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="assignments", to="balances.line"
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="NumberAssignment",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.SmallIntegerField(choices=[(1, "MSISDN"), (2, "IMSI")])),
+                ("number", models.BigIntegerField()),
+                ("during", django.contrib.postgres.fields.ranges.DateTimeRangeField()),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="balances.enterprise"
+                    ),
+                ),
+                (
+                    "line",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="numbers", to="balances.line"
+                    ),
+                ),
+            ],
+        ),
+        migrations.AddField(
+            model_name="enterprise",
+            name="operator",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="enterprises", to="balances.operator"
+            ),
+        ),
+        migrations.CreateModel(
+            name="Person",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.CharField(help_text="Personnel number, unique in the enterprise.", max_length=40)),
+                ("name", models.CharField(max_length=120)),
+                ("email", models.EmailField(blank=True, max_length=254)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="people", to="balances.account"
+                    ),
+                ),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="people", to="balances.enterprise"
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['enterprise', '-at'], name='audit_by_enterprise')],
+                "verbose_name_plural": "people",
+            },
+        ),
+        migrations.AddField(
+            model_name="line",
+            name="person",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="lines",
+                to="balances.person",
+            ),
+        ),
+        migrations.CreateModel(
+            name="Reservation",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "key",
+                    models.CharField(
+                        help_text="The session's own identity; repeating it does nothing.", max_length=160, unique=True
+                    ),
+                ),
+                ("requested_units", models.BigIntegerField()),
+                ("granted_units", models.BigIntegerField()),
+                ("used_units", models.BigIntegerField(default=0)),
+                (
+                    "state",
+                    models.CharField(choices=[("open", "Open"), ("closed", "Closed")], default="open", max_length=8),
+                ),
+                ("created_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField()),
+                ("closed_at", models.DateTimeField(null=True)),
+                (
+                    "bucket",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="reservations", to="balances.bucket"
+                    ),
+                ),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="balances.enterprise"
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Threshold",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "service",
+                    models.SmallIntegerField(
+                        choices=[(1, "Data"), (2, "Voice"), (3, "Messaging"), (4, "Video conferencing")]
+                    ),
+                ),
+                (
+                    "percent",
+                    models.PositiveSmallIntegerField(
+                        help_text="Of the units granted to or received by the account in the cycle.", null=True
+                    ),
+                ),
+                ("units", models.BigIntegerField(null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="thresholds",
+                        to="balances.account",
+                    ),
+                ),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="thresholds", to="balances.enterprise"
+                    ),
+                ),
+                (
+                    "line",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="thresholds",
+                        to="balances.line",
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Crossing",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "service",
+                    models.SmallIntegerField(
+                        choices=[(1, "Data"), (2, "Voice"), (3, "Messaging"), (4, "Video conferencing")]
+                    ),
+                ),
+                ("period_start", models.DateTimeField()),
+                (
+                    "level_units",
+                    models.BigIntegerField(help_text="The mark in units, as it stood when it was reached."),
+                ),
+                ("used_units", models.BigIntegerField(help_text="Usage right after the record that reached it.")),
+                (
+                    "base_units",
+                    models.BigIntegerField(help_text="The allowance that a percent mark was taken of.", null=True),
+                ),
+                ("usage_id", models.BigIntegerField(help_text="The usage record that reached it.")),
+                ("crossed_at", models.DateTimeField(help_text="Time of use.")),
+                ("recorded_at", models.DateTimeField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="crossings",
+                        to="balances.account",
+                    ),
+                ),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="crossings", to="balances.enterprise"
+                    ),
+                ),
+                (
+                    "line",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="crossings",
+                        to="balances.line",
+                    ),
+                ),
+                (
+                    "threshold",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="crossings", to="balances.threshold"
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="UsageBatch",
+            fields=[
+                ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                ("accepted_by", models.CharField(max_length=160)),
+                ("accepted_at", models.DateTimeField()),
+                ("accepted_records", models.IntegerField()),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        help_text="Null: several.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="balances.enterprise",
+                    ),
+                ),
+                (
+                    "operator",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="balances.operator"
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name_plural": "usage batches",
             },
         ),
         migrations.CreateModel(
-            name='AccountPlacement',
+            name="UsageSource",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('during', django.contrib.postgres.fields.ranges.DateTimeRangeField()),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='placements', to='balances.account')),
-                ('parent', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.account')),
-                ('enterprise', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='balances.enterprise')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=60)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "operator",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="balances.operator"
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="UsagePart",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("payload", models.BinaryField()),
+                (
+                    "positions",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), null=True, size=None),
+                ),
+                ("record_count", models.IntegerField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("queued", "Queued"), ("done", "Done"), ("parked", "Parked")],
+                        default="queued",
+                        max_length=8,
+                    ),
+                ),
+                ("attempts", models.SmallIntegerField(default=0)),
+                ("outcomes", models.TextField(default="")),
+                ("charged_count", models.IntegerField(default=0)),
+                ("duplicate_count", models.IntegerField(default=0)),
+                ("suspended_count", models.IntegerField(default=0)),
+                ("accepted_at", models.DateTimeField()),
+                ("done_at", models.DateTimeField(null=True)),
+                (
+                    "batch",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="parts", to="balances.usagebatch"
+                    ),
+                ),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="balances.enterprise",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="balances.usagesource"
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="UsageIdentity",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "enterprise_id",
+                        "source_id",
+                        "source_record_id",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("source_record_id", models.CharField(max_length=80)),
+                ("content_hash", models.BigIntegerField()),
+                (
+                    "usage_id",
+                    models.BigIntegerField(help_text="The usage record; of a suspended one, minus its suspense id."),
+                ),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="balances.enterprise",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="balances.usagesource",
+                    ),
+                ),
             ],
             options={
-                'constraints': [django.contrib.postgres.constraints.ExclusionConstraint(expressions=[(models.Func('account_id', 'account_id', models.Value('[]'), function='int8range'), '&&'), ('during', '&&')], name='account_placement_no_overlap')],
+                "verbose_name_plural": "usage identities",
+            },
+        ),
+        migrations.AddField(
+            model_name="usagebatch",
+            name="source",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="balances.usagesource"
+            ),
+        ),
+        migrations.CreateModel(
+            name="SuspendedUsage",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("position", models.IntegerField()),
+                ("source_record_id", models.CharField(max_length=80)),
+                ("content_hash", models.BigIntegerField()),
+                ("record", models.JSONField(help_text="The record as sent.")),
+                (
+                    "reason",
+                    models.CharField(
+                        choices=[
+                            ("malformed", "Malformed"),
+                            ("unknown_service", "Unknown service"),
+                            ("unknown_line", "Unknown line"),
+                            ("unassigned_line", "Line not assigned at that time"),
+                            ("negative_units", "Negative units"),
+                            ("absurd_units", "Absurd units"),
+                            ("fractional_units", "Fractional units"),
+                            ("ambiguous_time", "Time without offset"),
+                            ("ends_before_start", "Ends before it starts"),
+                            ("future", "In the future"),
+                            ("before_contract", "Before the contract"),
+                            ("after_contract", "After the contract"),
+                            ("too_old", "Too old"),
+                            ("no_rate", "No rate"),
+                            ("conflict", "Same id, other content"),
+                            ("internal", "Could not be processed"),
+                        ],
+                        max_length=24,
+                    ),
+                ),
+                ("detail", models.CharField(help_text="What, where, and how to mend it.", max_length=300)),
+                ("suspended_at", models.DateTimeField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("open", "Open"), ("recycled", "Recycled"), ("written_off", "Written off")],
+                        default="open",
+                        max_length=12,
+                    ),
+                ),
+                ("resolved_at", models.DateTimeField(null=True)),
+                ("resolved_by", models.CharField(blank=True, max_length=160)),
+                ("note", models.CharField(blank=True, max_length=200)),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="balances.enterprise",
+                    ),
+                ),
+                (
+                    "operator",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="balances.operator"
+                    ),
+                ),
+                (
+                    "part",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="suspended", to="balances.usagepart"
+                    ),
+                ),
+                (
+                    "recycled_as",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="recycled_from",
+                        to="balances.usagepart",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="balances.usagesource"
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name_plural": "suspended usage",
             },
         ),
         migrations.CreateModel(
-            name='AccountPath',
+            name="Zone",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('account_ids', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None)),
-                ('enterprise', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='balances.enterprise')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("code", models.SlugField(max_length=24)),
+                ("name", models.CharField(max_length=60)),
+                (
+                    "networks",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=6),
+                        blank=True,
+                        default=list,
+                        help_text="Prefixes of visited networks (MCC or MCC and MNC, e.g. 262 or 26201); the longest match wins.",
+                        size=None,
+                    ),
+                ),
+                (
+                    "is_home",
+                    models.BooleanField(default=False, help_text="Used where a record names no visited network."),
+                ),
+                ("is_default", models.BooleanField(default=False, help_text="Used where no prefix matches.")),
+                (
+                    "operator",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="zones", to="balances.operator"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('enterprise', 'account_ids'), name='account_path_once')],
+                "ordering": ["id"],
+            },
+        ),
+        migrations.CreateModel(
+            name="Rate",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "service",
+                    models.SmallIntegerField(
+                        choices=[(1, "Data"), (2, "Voice"), (3, "Messaging"), (4, "Video conferencing")]
+                    ),
+                ),
+                (
+                    "increment_units",
+                    models.BigIntegerField(default=1, help_text="Usage is rounded up to whole increments."),
+                ),
+                ("minimum_units", models.BigIntegerField(default=0)),
+                (
+                    "overage_price_micros",
+                    models.BigIntegerField(help_text="Price of one block beyond the allowance, in micros."),
+                ),
+                (
+                    "overage_block_units",
+                    models.BigIntegerField(default=1, help_text="Units in the block that the price is quoted for."),
+                ),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="balances.enterprise"
+                    ),
+                ),
+                (
+                    "version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="rates", to="balances.contractversion"
+                    ),
+                ),
+                (
+                    "zone",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="rates", to="balances.zone"
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Counter",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "enterprise_id",
+                        "owner_kind",
+                        "owner_id",
+                        "grain",
+                        "period_start",
+                        "service",
+                        "zone_id",
+                        "payer",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("owner_kind", models.SmallIntegerField(choices=[(1, "Account"), (2, "Line")])),
+                ("owner_id", models.BigIntegerField()),
+                ("grain", models.SmallIntegerField(choices=[(1, "Cycle"), (2, "Day")])),
+                ("period_start", models.DateTimeField()),
+                (
+                    "service",
+                    models.SmallIntegerField(
+                        choices=[(1, "Data"), (2, "Voice"), (3, "Messaging"), (4, "Video conferencing")]
+                    ),
+                ),
+                ("payer", models.SmallIntegerField(choices=[(1, "Corporate"), (2, "Personal")], default=1)),
+                ("used_units", models.BigIntegerField(default=0)),
+                ("overage_units", models.BigIntegerField(default=0)),
+                ("amount_micros", models.BigIntegerField(default=0)),
+                ("records", models.BigIntegerField(default=0)),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="balances.enterprise",
+                    ),
+                ),
+                (
+                    "zone",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="balances.zone",
+                    ),
+                ),
+            ],
+        ),
+        migrations.AddField(
+            model_name="allowance",
+            name="zones",
+            field=models.ManyToManyField(
+                blank=True, help_text="Where it may be used; none chosen: everywhere.", to="balances.zone"
+            ),
+        ),
+        migrations.CreateModel(
+            name="AuditEvent",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField()),
+                ("actor", models.CharField(max_length=160)),
+                (
+                    "action",
+                    models.CharField(help_text="Dotted: account.moved, contract.version.published.", max_length=80),
+                ),
+                ("subject", models.CharField(max_length=200)),
+                ("detail", models.JSONField(default=dict)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="balances.account"
+                    ),
+                ),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="balances.enterprise",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["enterprise", "-at"], name="audit_by_enterprise")],
+            },
+        ),
+        migrations.CreateModel(
+            name="AccountPlacement",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("during", django.contrib.postgres.fields.ranges.DateTimeRangeField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="placements", to="balances.account"
+                    ),
+                ),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="balances.account"
+                    ),
+                ),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="balances.enterprise"
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    django.contrib.postgres.constraints.ExclusionConstraint(
+                        expressions=[
+                            (models.Func("account_id", "account_id", models.Value("[]"), function="int8range"), "&&"),
+                            ("during", "&&"),
+                        ],
+                        name="account_placement_no_overlap",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="AccountPath",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "account_ids",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None),
+                ),
+                (
+                    "enterprise",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="balances.enterprise"
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("enterprise", "account_ids"), name="account_path_once")
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='account',
-            index=models.Index(fields=['enterprise', 'tree_id', 'lft'], name='account_in_tree_order'),
+            model_name="account",
+            index=models.Index(fields=["enterprise", "tree_id", "lft"], name="account_in_tree_order"),
         ),
         migrations.AddIndex(
-            model_name='account',
-            index=models.Index(fields=['tree_id', 'lft'], name='balances_account_tree_id_l5f72'),
+            model_name="account",
+            index=models.Index(fields=["tree_id", "lft"], name="balances_account_tree_id_l5f72"),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.UniqueConstraint(fields=('enterprise', 'code'), name='account_code_once_per_enterprise'),
+            model_name="account",
+            constraint=models.UniqueConstraint(fields=("enterprise", "code"), name="account_code_once_per_enterprise"),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.UniqueConstraint(condition=models.Q(('parent__isnull', True)), fields=('enterprise',), name='account_one_root_per_enterprise'),
+            model_name="account",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("parent__isnull", True)),
+                fields=("enterprise",),
+                name="account_one_root_per_enterprise",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.UniqueConstraint(condition=models.Q(('parent__isnull', True)), fields=('tree_id',), name='account_one_root_per_tree'),
+            model_name="account",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("parent__isnull", True)), fields=("tree_id",), name="account_one_root_per_tree"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('parent', models.F('id')), _negated=True), name='account_not_its_own_parent'),
+            model_name="account",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("parent", models.F("id")), _negated=True), name="account_not_its_own_parent"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='contract',
-            constraint=models.UniqueConstraint(fields=('enterprise', 'number'), name='contract_number_once'),
+            model_name="contract",
+            constraint=models.UniqueConstraint(fields=("enterprise", "number"), name="contract_number_once"),
         ),
         migrations.AddConstraint(
-            model_name='contract',
-            constraint=models.CheckConstraint(condition=models.Q(('cycle_anchor_day__range', (1, 31))), name='contract_anchor_is_a_day'),
+            model_name="contract",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("cycle_anchor_day__range", (1, 31))), name="contract_anchor_is_a_day"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='contract',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_at__isnull', True), ('ends_at__gt', models.F('starts_at')), _connector='OR'), name='contract_ends_after_start'),
+            model_name="contract",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("ends_at__isnull", True), ("ends_at__gt", models.F("starts_at")), _connector="OR"),
+                name="contract_ends_after_start",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='contractversion',
-            constraint=models.UniqueConstraint(fields=('contract', 'number'), name='contract_version_number_once'),
+            model_name="contractversion",
+            constraint=models.UniqueConstraint(fields=("contract", "number"), name="contract_version_number_once"),
         ),
         migrations.AddConstraint(
-            model_name='contractversion',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'published')), fields=('contract', 'effective_at'), name='contract_version_one_per_instant'),
+            model_name="contractversion",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "published")),
+                fields=("contract", "effective_at"),
+                name="contract_version_one_per_instant",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='device',
-            constraint=models.UniqueConstraint(fields=('enterprise', 'imei'), name='device_imei_once_per_enterprise'),
+            model_name="device",
+            constraint=models.UniqueConstraint(fields=("enterprise", "imei"), name="device_imei_once_per_enterprise"),
         ),
         migrations.AddIndex(
-            model_name='entry',
-            index=models.Index(fields=['bucket', 'id'], name='entry_by_bucket'),
+            model_name="entry",
+            index=models.Index(fields=["bucket", "id"], name="entry_by_bucket"),
         ),
         migrations.AddIndex(
-            model_name='entry',
-            index=models.Index(fields=['enterprise', 'charge_sequence'], name='entry_by_charge_sequence'),
+            model_name="entry",
+            index=models.Index(fields=["enterprise", "charge_sequence"], name="entry_by_charge_sequence"),
         ),
         migrations.AddIndex(
-            model_name='entry',
-            index=models.Index(condition=models.Q(('transfer__isnull', False)), fields=['transfer'], name='entry_by_transfer'),
+            model_name="entry",
+            index=models.Index(
+                condition=models.Q(("transfer__isnull", False)), fields=["transfer"], name="entry_by_transfer"
+            ),
         ),
         migrations.AddIndex(
-            model_name='bucket',
-            index=models.Index(fields=['enterprise', 'cycle_start'], name='bucket_by_cycle'),
+            model_name="bucket",
+            index=models.Index(fields=["enterprise", "cycle_start"], name="bucket_by_cycle"),
         ),
         migrations.AddIndex(
-            model_name='bucket',
-            index=models.Index(fields=['account', 'service', 'valid_until'], name='bucket_by_account'),
+            model_name="bucket",
+            index=models.Index(fields=["account", "service", "valid_until"], name="bucket_by_account"),
         ),
         migrations.AddIndex(
-            model_name='bucket',
-            index=models.Index(condition=models.Q(('line__isnull', False)), fields=['line'], name='bucket_by_line'),
+            model_name="bucket",
+            index=models.Index(condition=models.Q(("line__isnull", False)), fields=["line"], name="bucket_by_line"),
         ),
         migrations.AddIndex(
-            model_name='bucket',
-            index=models.Index(condition=models.Q(('closed_at__isnull', True)), fields=['valid_until'], name='bucket_to_close'),
+            model_name="bucket",
+            index=models.Index(
+                condition=models.Q(("closed_at__isnull", True)), fields=["valid_until"], name="bucket_to_close"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='bucket',
-            constraint=models.CheckConstraint(condition=models.Q(('remaining_units', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('granted_units'), '+', models.F('received_units')), '-', models.F('reserved_units')), '-', models.F('used_units')), '-', models.F('given_units')), '-', models.F('expired_units')))), name='bucket_balances'),
+            model_name="bucket",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "remaining_units",
+                        django.db.models.expressions.CombinedExpression(
+                            django.db.models.expressions.CombinedExpression(
+                                django.db.models.expressions.CombinedExpression(
+                                    django.db.models.expressions.CombinedExpression(
+                                        django.db.models.expressions.CombinedExpression(
+                                            models.F("granted_units"), "+", models.F("received_units")
+                                        ),
+                                        "-",
+                                        models.F("reserved_units"),
+                                    ),
+                                    "-",
+                                    models.F("used_units"),
+                                ),
+                                "-",
+                                models.F("given_units"),
+                            ),
+                            "-",
+                            models.F("expired_units"),
+                        ),
+                    )
+                ),
+                name="bucket_balances",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='bucket',
-            constraint=models.CheckConstraint(condition=models.Q(('expired_units__gte', 0), ('given_units__gte', 0), ('granted_units__gte', 0), ('received_units__gte', 0), ('remaining_units__gte', 0), ('reserved_units__gte', 0), ('used_units__gte', 0)), name='bucket_never_negative'),
+            model_name="bucket",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("expired_units__gte", 0),
+                    ("given_units__gte", 0),
+                    ("granted_units__gte", 0),
+                    ("received_units__gte", 0),
+                    ("remaining_units__gte", 0),
+                    ("reserved_units__gte", 0),
+                    ("used_units__gte", 0),
+                ),
+                name="bucket_never_negative",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='bucket',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('account__isnull', True), ('line__isnull', False)), models.Q(('account__isnull', False), ('line__isnull', True)), _connector='OR'), name='bucket_one_owner'),
+            model_name="bucket",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("account__isnull", True), ("line__isnull", False)),
+                    models.Q(("account__isnull", False), ("line__isnull", True)),
+                    _connector="OR",
+                ),
+                name="bucket_one_owner",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='bucket',
-            constraint=models.CheckConstraint(condition=models.Q(('valid_until__gt', models.F('valid_from'))), name='bucket_valid_interval'),
+            model_name="bucket",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("valid_until__gt", models.F("valid_from"))), name="bucket_valid_interval"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='bucket',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'grant')), fields=('allowance', 'cycle_start'), name='bucket_one_grant_per_cycle'),
+            model_name="bucket",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "grant")),
+                fields=("allowance", "cycle_start"),
+                name="bucket_one_grant_per_cycle",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='lineassignment',
-            constraint=django.contrib.postgres.constraints.ExclusionConstraint(expressions=[(models.Func('line_id', 'line_id', models.Value('[]'), function='int8range'), '&&'), ('during', '&&')], name='line_assignment_no_overlap'),
+            model_name="lineassignment",
+            constraint=django.contrib.postgres.constraints.ExclusionConstraint(
+                expressions=[
+                    (models.Func("line_id", "line_id", models.Value("[]"), function="int8range"), "&&"),
+                    ("during", "&&"),
+                ],
+                name="line_assignment_no_overlap",
+            ),
         ),
         migrations.AddIndex(
-            model_name='numberassignment',
-            index=models.Index(fields=['number', 'kind'], name='number_lookup'),
+            model_name="numberassignment",
+            index=models.Index(fields=["number", "kind"], name="number_lookup"),
         ),
         migrations.AddIndex(
-            model_name='numberassignment',
-            index=models.Index(fields=['line'], name='number_by_line'),
+            model_name="numberassignment",
+            index=models.Index(fields=["line"], name="number_by_line"),
         ),
         migrations.AddConstraint(
-            model_name='numberassignment',
-            constraint=django.contrib.postgres.constraints.ExclusionConstraint(expressions=[(models.Func('number', 'number', models.Value('[]'), function='int8range'), '&&'), (models.Func('kind', 'kind', models.Value('[]'), function='int4range'), '&&'), ('during', '&&')], name='number_assignment_no_overlap'),
+            model_name="numberassignment",
+            constraint=django.contrib.postgres.constraints.ExclusionConstraint(
+                expressions=[
+                    (models.Func("number", "number", models.Value("[]"), function="int8range"), "&&"),
+                    (models.Func("kind", "kind", models.Value("[]"), function="int4range"), "&&"),
+                    ("during", "&&"),
+                ],
+                name="number_assignment_no_overlap",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='enterprise',
-            constraint=models.UniqueConstraint(fields=('operator', 'number'), name='enterprise_number_once_per_operator'),
+            model_name="enterprise",
+            constraint=models.UniqueConstraint(
+                fields=("operator", "number"), name="enterprise_number_once_per_operator"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='person',
-            constraint=models.UniqueConstraint(fields=('enterprise', 'number'), name='person_number_once'),
+            model_name="person",
+            constraint=models.UniqueConstraint(fields=("enterprise", "number"), name="person_number_once"),
         ),
         migrations.AddIndex(
-            model_name='line',
-            index=models.Index(fields=['enterprise', 'msisdn'], name='line_by_msisdn'),
+            model_name="line",
+            index=models.Index(fields=["enterprise", "msisdn"], name="line_by_msisdn"),
         ),
         migrations.AddIndex(
-            model_name='line',
-            index=models.Index(fields=['account', 'msisdn'], name='line_by_account'),
+            model_name="line",
+            index=models.Index(fields=["account", "msisdn"], name="line_by_account"),
         ),
         migrations.AddIndex(
-            model_name='reservation',
-            index=models.Index(condition=models.Q(('state', 'open')), fields=['expires_at'], name='reservation_to_sweep'),
+            model_name="reservation",
+            index=models.Index(
+                condition=models.Q(("state", "open")), fields=["expires_at"], name="reservation_to_sweep"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='reservation',
-            constraint=models.CheckConstraint(condition=models.Q(('granted_units__gte', 0), ('granted_units__lte', models.F('requested_units')), ('used_units__gte', 0)), name='reservation_within_request'),
+            model_name="reservation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("granted_units__gte", 0),
+                    ("granted_units__lte", models.F("requested_units")),
+                    ("used_units__gte", 0),
+                ),
+                name="reservation_within_request",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='reservation',
-            constraint=models.CheckConstraint(condition=models.Q(('used_units__lte', models.F('granted_units'))), name='reservation_used_within_grant'),
+            model_name="reservation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("used_units__lte", models.F("granted_units"))), name="reservation_used_within_grant"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='threshold',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('account__isnull', True), ('line__isnull', False)), models.Q(('account__isnull', False), ('line__isnull', True)), _connector='OR'), name='threshold_one_owner'),
+            model_name="threshold",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("account__isnull", True), ("line__isnull", False)),
+                    models.Q(("account__isnull", False), ("line__isnull", True)),
+                    _connector="OR",
+                ),
+                name="threshold_one_owner",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='threshold',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('percent__isnull', True), ('units__gt', 0)), models.Q(('percent__gt', 0), ('units__isnull', True)), _connector='OR'), name='threshold_percent_or_units'),
+            model_name="threshold",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("percent__isnull", True), ("units__gt", 0)),
+                    models.Q(("percent__gt", 0), ("units__isnull", True)),
+                    _connector="OR",
+                ),
+                name="threshold_percent_or_units",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='threshold',
-            constraint=models.UniqueConstraint(fields=('account', 'line', 'service', 'percent', 'units'), name='threshold_once', nulls_distinct=False),
+            model_name="threshold",
+            constraint=models.UniqueConstraint(
+                fields=("account", "line", "service", "percent", "units"), name="threshold_once", nulls_distinct=False
+            ),
         ),
         migrations.AddIndex(
-            model_name='crossing',
-            index=models.Index(fields=['enterprise', '-recorded_at'], name='crossing_latest'),
+            model_name="crossing",
+            index=models.Index(fields=["enterprise", "-recorded_at"], name="crossing_latest"),
         ),
         migrations.AddConstraint(
-            model_name='crossing',
-            constraint=models.UniqueConstraint(fields=('threshold', 'period_start'), name='crossing_once_per_period'),
+            model_name="crossing",
+            constraint=models.UniqueConstraint(fields=("threshold", "period_start"), name="crossing_once_per_period"),
         ),
         migrations.AddConstraint(
-            model_name='usagesource',
-            constraint=models.UniqueConstraint(fields=('operator', 'name'), name='usage_source_name_once'),
+            model_name="usagesource",
+            constraint=models.UniqueConstraint(fields=("operator", "name"), name="usage_source_name_once"),
         ),
         migrations.AddIndex(
-            model_name='usagepart',
-            index=models.Index(condition=models.Q(('state', 'done'), _negated=True), fields=['enterprise', 'id'], name='usage_part_waiting'),
+            model_name="usagepart",
+            index=models.Index(
+                condition=models.Q(("state", "done"), _negated=True),
+                fields=["enterprise", "id"],
+                name="usage_part_waiting",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='usagepart',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'done'), _negated=True), ('record_count', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('charged_count'), '+', models.F('duplicate_count')), '+', models.F('suspended_count'))), _connector='OR'), name='usage_part_accounts_for_every_record'),
+            model_name="usagepart",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "done"), _negated=True),
+                    (
+                        "record_count",
+                        django.db.models.expressions.CombinedExpression(
+                            django.db.models.expressions.CombinedExpression(
+                                models.F("charged_count"), "+", models.F("duplicate_count")
+                            ),
+                            "+",
+                            models.F("suspended_count"),
+                        ),
+                    ),
+                    _connector="OR",
+                ),
+                name="usage_part_accounts_for_every_record",
+            ),
         ),
         migrations.AddIndex(
-            model_name='usagebatch',
-            index=models.Index(fields=['enterprise', '-accepted_at'], name='usage_batch_latest'),
+            model_name="usagebatch",
+            index=models.Index(fields=["enterprise", "-accepted_at"], name="usage_batch_latest"),
         ),
         migrations.AddIndex(
-            model_name='suspendedusage',
-            index=models.Index(fields=['enterprise', 'state', '-suspended_at'], name='suspense_latest'),
+            model_name="suspendedusage",
+            index=models.Index(fields=["enterprise", "state", "-suspended_at"], name="suspense_latest"),
         ),
         migrations.AddIndex(
-            model_name='suspendedusage',
-            index=models.Index(fields=['source', 'source_record_id'], name='suspense_by_record'),
+            model_name="suspendedusage",
+            index=models.Index(fields=["source", "source_record_id"], name="suspense_by_record"),
         ),
         migrations.AddConstraint(
-            model_name='suspendedusage',
-            constraint=models.UniqueConstraint(fields=('part', 'position'), name='suspense_once_per_record'),
+            model_name="suspendedusage",
+            constraint=models.UniqueConstraint(fields=("part", "position"), name="suspense_once_per_record"),
         ),
         migrations.AddConstraint(
-            model_name='zone',
-            constraint=models.UniqueConstraint(fields=('operator', 'code'), name='zone_code_once'),
+            model_name="zone",
+            constraint=models.UniqueConstraint(fields=("operator", "code"), name="zone_code_once"),
         ),
         migrations.AddConstraint(
-            model_name='zone',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_home', True)), fields=('operator',), name='zone_one_home'),
+            model_name="zone",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_home", True)), fields=("operator",), name="zone_one_home"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='zone',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_default', True)), fields=('operator',), name='zone_one_default'),
+            model_name="zone",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_default", True)), fields=("operator",), name="zone_one_default"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rate',
-            constraint=models.UniqueConstraint(fields=('version', 'service', 'zone'), name='rate_once_per_service_and_zone'),
+            model_name="rate",
+            constraint=models.UniqueConstraint(
+                fields=("version", "service", "zone"), name="rate_once_per_service_and_zone"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rate',
-            constraint=models.CheckConstraint(condition=models.Q(('increment_units__gte', 1)), name='rate_increment_positive'),
+            model_name="rate",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("increment_units__gte", 1)), name="rate_increment_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rate',
-            constraint=models.CheckConstraint(condition=models.Q(('overage_block_units__gte', 1)), name='rate_block_positive'),
+            model_name="rate",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("overage_block_units__gte", 1)), name="rate_block_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rate',
-            constraint=models.CheckConstraint(condition=models.Q(('minimum_units__gte', 0), ('overage_price_micros__gte', 0)), name='rate_not_negative'),
+            model_name="rate",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("minimum_units__gte", 0), ("overage_price_micros__gte", 0)),
+                name="rate_not_negative",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='counter',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_micros__gte', 0), ('overage_units__gte', 0), ('used_units__gte', models.F('overage_units'))), name='counter_overage_within_used'),
+            model_name="counter",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("amount_micros__gte", 0), ("overage_units__gte", 0), ("used_units__gte", models.F("overage_units"))
+                ),
+                name="counter_overage_within_used",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='allowance',
-            constraint=models.CheckConstraint(condition=models.Q(('granted_units__gte', 0)), name='allowance_not_negative'),
+            model_name="allowance",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("granted_units__gte", 0)), name="allowance_not_negative"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='allowance',
-            constraint=models.CheckConstraint(condition=models.Q(('rollover_cap_units__gte', 0)), name='allowance_rollover_not_negative'),
+            model_name="allowance",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("rollover_cap_units__gte", 0)), name="allowance_rollover_not_negative"
+            ),
         ),
     ]

@@ -25,7 +25,7 @@ class Operator(models.Model):
         return self.name
 
 
-class Enterprise(models.Model):
+class Enterprise(models.Model):  # type: ignore[django-manager-missing]  # the plugin cannot follow a manager made of two
     """A tenant. Its account tree hangs below one root account."""
 
     operator = models.ForeignKey(Operator, on_delete=models.PROTECT, related_name="enterprises")

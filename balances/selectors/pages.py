@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from balances.models import Account, Line
 from balances.scope import Scope
 from balances.selectors import charges, lines, overview, ranking, tree
+from balances.selectors.ranking import Attention, Ranking
 from balances.selectors.terms import Progress, Terms, progress_of, snapshot, terms_at
 from balances.units import Service
 
@@ -27,8 +28,8 @@ class AccountPage:
     terms: Terms
     progress: Progress
     services: list[overview.ServiceOverview]
-    ranking: ranking.Ranking
-    attention: ranking.Attention
+    ranking: Ranking
+    attention: Attention
     latest: list[charges.Charge]
 
     @property

@@ -57,7 +57,7 @@ def scope_of_request(request: Request) -> Scope:
     scope: Scope | None = getattr(request, "_reach", None)
     if scope is None:
         scope = scope_of_token(request.auth) if isinstance(request.auth, ApiToken) else scope_of(request.user)
-        request._reach = scope  # type: ignore[attr-defined]
+        request._reach = scope
     return scope
 
 

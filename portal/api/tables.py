@@ -59,7 +59,7 @@ def read_table(request: Request, row_class: type[Row]) -> Table[Row]:
     if not rows:
         raise ValidationError({"rows": ["There is no row."]}, code="rows")
     numbers = data.get("line_numbers") if request.content_type.startswith("text/csv") else None
-    names = [field.name for field in fields(row_class) if field.name != "row"]  # type: ignore[arg-type]
+    names = [field.name for field in fields(row_class) if field.name != "row"]
     read, places, faults = [], {}, {}
     for index, (number, cells) in enumerate(zip(numbers or range(1, len(rows) + 1), rows, strict=True)):
         try:

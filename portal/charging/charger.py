@@ -8,6 +8,7 @@ that one bucket covers on one stretch costs some ten microseconds here.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import NamedTuple
@@ -114,7 +115,7 @@ def _escaped(text: str) -> str:
 class Charger:
     """Charges one group of parts; `writing.write` then makes its results rows."""
 
-    def __init__(self, cursor, enterprise_id: int | None, state: EnterpriseState | None, at: datetime):
+    def __init__(self, cursor, enterprise_id: int | None, state: EnterpriseState, at: datetime):
         self.cursor, self.enterprise_id, self.state, self.at = cursor, enterprise_id, state, at
         self.charged_at = canonical_time(at)
         self.latest = canonical_time(at + settings.USAGE_FUTURE_TOLERANCE)
@@ -146,7 +147,7 @@ class Charger:
         known = self._identities(part)
         recycled = self._recycled(part) if any(entry[1] < 0 for entry in known.values()) else frozenset()
         state = self.state
-        if state is not None:
+        if self.enterprise_id is not None:
             state.load_lines(self.cursor, {(usage.number_kind, usage.number) for usage in usages})
         outcomes: list[str] = []
         for position, usage in enumerate(usages):
@@ -292,8 +293,6 @@ class Charger:
 
     def _locate(self, usage: Usage) -> tuple[int, int]:
         """Line and account of the record, by whose number it was when it was used."""
-        if self.state is None:
-            raise _Cannot(SuspenseReason.UNKNOWN_LINE, suspense_texts.unknown_line(usage.number_kind, usage.number))
         used_at = usage.used_at
         if (last := usage.ended_at or used_at) > self.latest:
             raise _Cannot(SuspenseReason.FUTURE, suspense_texts.future(last, self.charged_at))
@@ -352,10 +351,8 @@ class Charger:
         if self._has_recovered:
             reasons += " recovered"
             self._has_recovered = False
-        if len(draws) == 1:
-            ids, drawn = draws[0]
-        else:
-            ids, drawn = ",".join(str(head_id) for head_id, _ in draws), ",".join(str(taken) for _, taken in draws)
+        ids = ",".join([str(head_id) for head_id, _ in draws])
+        drawn = ",".join([str(taken) for _, taken in draws])
         self.charge_rows[used_at[:7]].append(
             f"{self.enterprise_id}\t{usage_id}\t{number}\t{used_at}\t{starts}\t{cycle.starts}\t1\t{chain.path_id}\t"
             f"{stretch.version_id}\t{rate.id}\t{charged_units}\t{left}\t{amount}\t{{{ids}}}\t{{{drawn}}}\t{code}{reasons}\t"
@@ -425,7 +422,7 @@ class Charger:
         return changes
 
 
-_usage_ids = iter(())
+_usage_ids: Iterator[int] = iter(())
 
 
 def _fetch_usage_ids(cursor) -> int:

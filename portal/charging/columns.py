@@ -353,7 +353,8 @@ def _time_reader(time_format: str) -> Callable[[str], datetime]:
         if found is None:
             raise ValueError(text)
         parts = found.groupdict(default="0")
-        return datetime(*(int(parts.get(code, "0")) for code in "YmdHMS"))  # noqa: DTZ001 - the zone follows
+        year, month, day, hour, minute, second = (int(parts.get(code, "0")) for code in "YmdHMS")
+        return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - the zone follows
 
     return read
 

@@ -81,7 +81,7 @@ class Mark:
         """
         if self.units is not None:
             return self.units
-        return None if base is None else max(-(-base * self.percent // 100), 1)
+        return None if base is None else max(-(-base * (self.percent or 0) // 100), 1)
 
 
 class Meter:
@@ -98,9 +98,12 @@ class Meter:
         self._arm()
 
     def _arm(self) -> None:
-        levels = ((mark.level(self.base), mark.threshold_id) for mark in self._marks.values())
         #: (level in units, threshold id), highest first: the next is popped from the end.
-        self._levels = sorted((pair for pair in levels if pair[0] is not None), reverse=True)
+        self._levels: list[tuple[int, int]] = []
+        for mark in self._marks.values():
+            if (level := mark.level(self.base)) is not None:
+                self._levels.append((level, mark.threshold_id))
+        self._levels.sort(reverse=True)
         self.next_level: int | None = self._levels[-1][0] if self._levels else None
 
     def lower_base(self, units: int) -> None:

@@ -21,7 +21,7 @@ from balances import ledger
 from portal.charging import writing
 from portal.charging.charger import Charger, Counts, Part
 from portal.charging.records import canonical_time, decode_payload
-from portal.charging.state import OLDEST_USAGE, StateCache
+from portal.charging.state import NOBODY, OLDEST_USAGE, EnterpriseState, StateCache
 from portal.live import publish
 
 log = structlog.get_logger(__name__)
@@ -216,7 +216,7 @@ def _charge_parts(
             parts = _still_waiting(cursor, parts)
             if not parts:
                 return Counts()
-            state = None
+            state = EnterpriseState(NOBODY)
             if enterprise_id is not None:
                 state = _states.get(enterprise_id)
                 state.refresh(cursor, version, sequence, at + settings.USAGE_FUTURE_TOLERANCE)
@@ -226,16 +226,16 @@ def _charge_parts(
             new_sequence = writing.write(cursor, charger)
             if skipped is not None:
                 transaction.set_rollback(True)
-                _states.drop(enterprise_id or 0)
+                _states.drop(enterprise_id or NOBODY)
                 return Counts()
     except BaseException:
         # The memory has run ahead of the database.
-        _states.drop(enterprise_id or 0)
+        _states.drop(enterprise_id or NOBODY)
         raise
-    if state is not None and new_sequence is not None:
+    if new_sequence is not None:
         state.charge_sequence = new_sequence
         publish.charged(
-            enterprise_id=enterprise_id,
+            enterprise_id=state.enterprise_id,
             sequence=new_sequence,
             account_ids=charger.tally.touched_accounts(),
             charged_at=at,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from balances import cycles
@@ -25,6 +25,8 @@ from portal.charging.records import canonical_time, parse_canonical
 
 BEGINNING, END = "", "~"  # before and after every canonical time
 
+#: Stands for "no enterprise": records whose number nobody has. Its memory is empty and never loaded.
+NOBODY = 0
 #: Lines an enterprise's memory holds at most; 50,000 lines take some 20 MB.
 MOST_LINES = 120_000
 #: Enterprises a worker remembers at most.
@@ -120,6 +122,7 @@ class EnterpriseState:
         self.configuration_version = -1
         self.charge_sequence = -1
         self.lines: dict[tuple[int, int], tuple[Residence, ...]] = {}
+        self.opened_until = datetime.min.replace(tzinfo=UTC)
 
     # --- keeping in step -------------------------------------------------------------------------------------------
 
@@ -153,7 +156,7 @@ class EnterpriseState:
         self._heads: dict[int, BucketHead] = {}
         self._stretches: list[Stretch] = []
         self._stretches_until = ""
-        self.opened_until = datetime.min.replace(tzinfo=ZoneInfo("UTC"))
+        self.opened_until = datetime.min.replace(tzinfo=UTC)
 
     # --- zones -----------------------------------------------------------------------------------------------------
 
@@ -418,7 +421,11 @@ class EnterpriseState:
 
 
 def _owner(account_id: int | None, line_id: int | None) -> tuple[int, int]:
-    return (int(OwnerKind.ACCOUNT), account_id) if account_id is not None else (int(OwnerKind.LINE), line_id)
+    if account_id is not None:
+        return int(OwnerKind.ACCOUNT), account_id
+    if line_id is None:
+        raise ValueError("neither an account nor a line owns this")
+    return int(OwnerKind.LINE), line_id
 
 
 class _Terms:

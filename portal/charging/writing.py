@@ -30,7 +30,7 @@ def write(cursor, charger: Charger) -> int | None:
     _write_suspended(cursor, charger)
     sequence = None
     if charger.usage_rows:
-        sequence = ledger.advance(cursor, charger.enterprise_id, charged_at=charger.at)
+        sequence = ledger.advance(cursor, charger.state.enterprise_id, charged_at=charger.at)
         _copy_by_month(cursor, "balances_usagerecord", _USAGE_COLUMNS, charger.usage_rows, sequence)
         _copy_by_month(cursor, "balances_chargeline", _CHARGE_COLUMNS, charger.charge_rows, sequence)
         _copy(
@@ -41,7 +41,7 @@ def write(cursor, charger: Charger) -> int | None:
         _take_over_identities(cursor, charger)
         ledger.post(
             cursor,
-            enterprise_id=charger.enterprise_id,
+            enterprise_id=charger.state.enterprise_id,
             charge_sequence=sequence,
             changes=charger.changes(),
             actor=ACTOR,

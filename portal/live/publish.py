@@ -14,6 +14,7 @@ import time
 from collections.abc import Collection
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 import structlog
 from channels.layers import get_channel_layer
@@ -56,7 +57,7 @@ def charged(*, enterprise_id: int, sequence: int, account_ids: Collection[int], 
 
 
 def _publish(group: str, message: dict) -> None:
-    layer = settings.CHANNEL_LAYERS["default"]["CONFIG"]
+    layer: dict[str, Any] = settings.CHANNEL_LAYERS["default"]["CONFIG"]  # type: ignore[assignment]
     channel = f"{layer.get('prefix', 'asgi')}__group__{group}"
     host = layer["hosts"][_consistent_hash(channel, len(layer["hosts"]))]
     _client(host).publish(channel, get_channel_layer().serialize(message))

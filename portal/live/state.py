@@ -86,6 +86,9 @@ def account_state(page: AccountPage) -> State:
 
 
 def _add_service(state: State, page: AccountPage, service: ServiceOverview) -> None:
+    cycle = page.terms.cycle
+    if cycle is None:  # services are those of a contract
+        return
     name, code, currency = SERVICE_NAMES[service.service], service.service, page.terms.currency
     usage = service.usage
     words = {
@@ -96,7 +99,7 @@ def _add_service(state: State, page: AccountPage, service: ServiceOverview) -> N
         "reserved": figures.quantity_or_none(service.reserved_units, code),
         "beyond": _beyond(usage, code, currency),
         "records": figures.count(usage.records),
-        "outlook": figures.outlook(service.estimate, page.terms.cycle.ends_at, page.terms.zone, page.progress.as_of),
+        "outlook": figures.outlook(service.estimate, cycle.ends_at, page.terms.zone, page.progress.as_of),
     }
     state["figures"].update({f"{name}.{key}": word for key, word in words.items()})
     state["fragments"][f"{name}.badge"] = figures.fill_badge(service.fill)
@@ -106,7 +109,7 @@ def _add_service(state: State, page: AccountPage, service: ServiceOverview) -> N
     reserved = round(service.reserved_units * 100 / held, 1)
     attributes[f"{name}.bar_used"] = {"width": max(service.percent - reserved, 0)}
     attributes[f"{name}.bar_reserved"] = {"x": max(service.percent - reserved, 0), "width": reserved}
-    chart = charts.burn_down(service, page.terms.cycle, page.progress.as_of)
+    chart = charts.burn_down(service, cycle, page.progress.as_of)
     attributes[f"{name}.chart_left"] = {"d": chart.left}
     attributes[f"{name}.chart_area"] = {"d": chart.area}
     attributes[f"{name}.chart_projection"] = {"d": chart.projection}
@@ -173,4 +176,4 @@ def _days_in_cycle(page: LinePage) -> int:
     """Days in the cycle, for the width of a bar."""
     if page.terms.cycle is None:
         return 0
-    return round((page.terms.cycle.ends_at - page.terms.cycle.starts_at).total_seconds() / 86400)
+    return round((cycle.ends_at - page.terms.cycle.starts_at).total_seconds() / 86400)
