@@ -176,4 +176,4 @@ def _days_in_cycle(page: LinePage) -> int:
     """Days in the cycle, for the width of a bar."""
     if page.terms.cycle is None:
         return 0
-    return round((cycle.ends_at - page.terms.cycle.starts_at).total_seconds() / 86400)
+    return round((page.terms.cycle.ends_at - page.terms.cycle.starts_at).total_seconds() / 86400)
