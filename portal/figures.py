@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import phonenumbers
 from babel.dates import format_date, format_datetime, format_time
-from babel.numbers import format_currency, format_decimal
+from babel.numbers import format_currency, format_decimal, get_currency_precision
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
@@ -137,10 +137,11 @@ def exact(units: int, service: int) -> str:
 
 
 def money(micros: int, currency: str) -> str:
-    """An amount in the currency's own digits; what would round to nothing but is not nothing keeps more of them."""
+    """An amount in the currency's own digits; what is too small for them is said to be less than the smallest."""
     amount = Decimal(int(micros)) / MICROS_PER_MAJOR
-    if amount and abs(amount) < Decimal("0.01"):
-        return format_currency(amount, currency, format="¤#,##0.00####", locale=LOCALE, currency_digits=False)
+    smallest = Decimal(1).scaleb(-get_currency_precision(currency))
+    if 0 < amount < smallest:
+        return f"<{format_currency(smallest, currency, locale=LOCALE)}"
     return format_currency(amount, currency, locale=LOCALE)
 
 

@@ -100,13 +100,14 @@ class ServiceOverview:
     """One service of one account in the cycle under way.
 
     `pools` is what the account and those below it hold; where they hold nothing, what they draw on above (`is_shared`).
+    `draws_on`: beyond these pools there are others above that it may draw on, in the reader's reach or not.
     `days` covers the cycle up to now: units drawn from allowances a day, of the account, or of the shared pools' owner.
     """
 
     service: int
     pools: list[Pool]
     is_shared: bool
-    draws_unseen: bool
+    draws_on: bool
     usage: Usage
     days: list[DayUsage]
     estimate: Estimate
@@ -134,7 +135,9 @@ class ServiceOverview:
 
     @property
     def fill(self) -> Fill:
-        return fill_of(self.held_units, self.remaining_units, self.usage.overage_units)
+        """Its state; what draws on others above is not "over", whatever some zone cost beside it."""
+        overage_units = 0 if self.draws_on else self.usage.overage_units
+        return fill_of(self.held_units, self.remaining_units, overage_units)
 
     def left_by_day(self) -> list[int]:
         """What was left at the start of each of `days`, and now: counted back from now, as far as was ever held."""
@@ -165,7 +168,8 @@ def services_of(scope: Scope, account: Account, terms: Terms, now: datetime) -> 
                 service=int(service),
                 pools=pools,
                 is_shared=service not in held and bool(pools),
-                draws_unseen=draws_unseen,
+                draws_on=draws_unseen
+                or (service in held and any(pool.remaining_units for pool in above.get(service, []))),
                 usage=usage.get(service, Usage()),
                 days=[day for day in own_days if day.starts_at >= terms.cycle.starts_at],
                 estimate=estimate(

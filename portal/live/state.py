@@ -17,6 +17,7 @@ from typing import TypedDict
 
 from django.template.loader import render_to_string
 
+from balances.pace import Outlook
 from balances.selectors.charges import Charge
 from balances.selectors.overview import ServiceOverview, Usage
 from balances.selectors.pages import AccountPage, LinePage
@@ -99,7 +100,7 @@ def _add_service(state: State, page: AccountPage, service: ServiceOverview) -> N
         "reserved": figures.quantity_or_none(service.reserved_units, code),
         "beyond": _beyond(usage, code, currency),
         "records": figures.count(usage.records),
-        "outlook": figures.outlook(service.estimate, cycle.ends_at, page.terms.zone, page.progress.as_of),
+        "outlook": _outlook(page, service),
     }
     state["figures"].update({f"{name}.{key}": word for key, word in words.items()})
     state["fragments"][f"{name}.badge"] = figures.fill_badge(service.fill)
@@ -120,6 +121,12 @@ def _add_service(state: State, page: AccountPage, service: ServiceOverview) -> N
         state["figures"][f"{name}.{number}.percent"] = f"{pool.percent}{figures.NARROW_SPACE}%"
         attributes[f"{name}.{number}.bar"] = {"width": pool.percent}
         state["fragments"][f"{name}.{number}.badge"] = figures.fill_badge(pool.fill)
+
+
+def _outlook(page: AccountPage, service: ServiceOverview) -> str:
+    if service.estimate.outlook == Outlook.USED_UP and service.draws_on:
+        return "Used up here: usage draws on allowances above."
+    return figures.outlook(service.estimate, page.terms.cycle.ends_at, page.terms.zone, page.progress.as_of)
 
 
 def _beyond(usage: Usage, service: int, currency: str) -> str:

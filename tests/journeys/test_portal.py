@@ -38,7 +38,7 @@ def cast(transactional_db: None) -> Cast:
 
 @pytest.fixture
 def stack(cast: Cast) -> Iterator[Stack]:
-    with live_stack(workers=1, beat=False) as running:
+    with live_stack(workers=1) as running:
         yield running
 
 
