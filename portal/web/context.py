@@ -77,6 +77,13 @@ class Navigation:
             return []
         return tree.opened_to(self._scope, self.enterprise.id, self.current)
 
+    @property
+    def manages_current(self) -> bool:
+        """Whether the page's account may be run by the principal."""
+        return self.current is not None and self._scope.allows(
+            Verb.MANAGE, enterprise_id=self.current.enterprise_id, account_id=self.current.id
+        )
+
     @cached_property
     def menu(self) -> list[MenuEntry]:
         """The main menu; each entry only for those who can use it."""
@@ -85,6 +92,11 @@ class Navigation:
         entries = []
         if is_operator(self._scope):
             entries.append(self._entry("Enterprises", "building-2", "operator"))
+        if manages_whole(self._scope):
+            entries.append(self._entry("Suspense", "inbox", "suspense"))
+            entries.append(self._entry("Files", "upload", "uploads"))
+        if manages(self._scope):
+            entries.append(self._entry("Tokens", "key-round", "tokens"))
         if self._scope.line_ids():
             entries.append(self._entry("My lines", "smartphone", "my-lines"))
         return entries
@@ -97,6 +109,16 @@ class Navigation:
 def is_operator(scope: Scope) -> bool:
     """Whether the principal is of the operator's side."""
     return bool(scope.operator_ids or scope.enterprise_ids(Verb.ADMINISTER))
+
+
+def manages(scope: Scope) -> bool:
+    """Whether the principal runs anything: accounts, enterprises, or the operator's side."""
+    return bool(scope.operator_ids or scope.enterprise_ids(Verb.MANAGE))
+
+
+def manages_whole(scope: Scope) -> bool:
+    """Whether the principal runs whole enterprises, or the operator's side."""
+    return bool(scope.operator_ids or scope.whole_enterprise_ids(Verb.MANAGE))
 
 
 def navigation(request: HttpRequest) -> dict[str, object]:

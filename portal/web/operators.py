@@ -19,4 +19,8 @@ def enterprises(request: HttpRequest) -> HttpResponse:
         raise Http404("Only for the operator's side.")
     now = datetime.now(UTC)
     rows = operators.enterprises_at_a_glance(scope, now)
-    return render(request, "operators/enterprises.html", {"rows": rows, "as_of": now, "zone": ZoneInfo("UTC")})
+    return render(
+        request,
+        "operators/enterprises.html",
+        {"rows": rows, "as_of": now, "zone": ZoneInfo("UTC"), "may_create": bool(scope.operator_ids)},
+    )

@@ -3,7 +3,23 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from portal.web import accounts, charges, lines, operators, sessions
+from portal.web import (
+    account_admin,
+    accounts,
+    charges,
+    contracts,
+    enterprises,
+    imports,
+    jobs,
+    line_admin,
+    lines,
+    operators,
+    profiles,
+    sessions,
+    suspense,
+    tokens,
+    uploads,
+)
 
 urlpatterns = [
     path("", sessions.home, name="home"),
@@ -20,4 +36,25 @@ urlpatterns = [
     path("lines/<int:line_id>/charges/", lines.line_charges, name="line-charges"),
     path("usage/<int:usage_id>/", charges.usage, name="usage"),
     path("operator/", operators.enterprises, name="operator"),
+    path("operator/enterprises/new/", enterprises.enterprise_new, name="enterprise-new"),
+    path("operator/enterprises/<int:enterprise_id>/", enterprises.enterprise_admin, name="enterprise-admin"),
+    path("operator/enterprises/<int:enterprise_id>/contracts/new/", contracts.contract_new, name="contract-new"),
+    path("operator/contracts/<int:contract_id>/", contracts.contract, name="contract"),
+    path("operator/versions/<int:version_id>/", contracts.version, name="version"),
+    path("accounts/<int:account_id>/manage/", account_admin.account_admin, name="account-admin"),
+    path("lines/<int:line_id>/manage/", line_admin.line_admin, name="line-admin"),
+    path("files/", jobs.uploads_list, name="uploads"),
+    path("files/usage/", uploads.upload, name="upload"),
+    path("files/imports/", imports.imports, name="imports"),
+    path("files/imports/<slug:kind>.csv", imports.template, name="import-template"),
+    path("files/profiles/", profiles.profile_list, name="profiles"),
+    path("files/profiles/new/", profiles.profile_new, name="profile-new"),
+    path("files/profiles/<int:profile_id>/", profiles.profile, name="profile"),
+    path("files/<int:job_id>/", jobs.job, name="job"),
+    path("files/<int:job_id>/progress/", jobs.job_progress, name="job-progress"),
+    path("suspense/", suspense.suspended_list, name="suspense"),
+    path("suspense/<int:suspended_id>/", suspense.suspended, name="suspended"),
+    path("suspense/<int:suspended_id>/outlook/", suspense.outlook, name="suspended-outlook"),
+    path("tokens/", tokens.token_list, name="tokens"),
+    path("tokens/<int:token_id>/revoke/", tokens.revoke, name="token-revoke"),
 ]

@@ -1,0 +1,148 @@
+"""Running a line: the account it belongs to, its status, numbers and device, its thresholds."""
+
+from __future__ import annotations
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+
+from balances import contracts, inventory
+from balances.errors import Refused
+from balances.models import Account, Line, LineAssignment, Threshold
+from balances.models.accounts import LineStatus, NumberKind
+from balances.scope import Verb
+from balances.selectors.terms import terms_at
+from portal import figures
+from portal.web.account_admin import ThresholdForm, find_device, places, set_mark
+from portal.web.context import place
+from portal.web.forms import CivilTimeField, PortalForm, acting, attempt, sent
+
+STATUS_WORDS = {
+    LineStatus.ACTIVE: "is active",
+    LineStatus.SUSPENDED: "is suspended",
+    LineStatus.RETIRED: "is retired, its numbers are free",
+}
+
+
+class AssignForm(PortalForm):
+    """Another account, from a time on."""
+
+    action = "assign"
+
+    account = forms.ChoiceField(label="Account")
+    from_at = CivilTimeField(label="From")
+
+    def __init__(self, *arguments, accounts: list[Account], **options):
+        super().__init__(*arguments, **options)
+        self.fields["account"].choices = [(str(a.id), "\u2007\u2007" * a.level + a.name) for a in accounts]
+
+
+class NumberForm(PortalForm):
+    """Another number or SIM, from a time on."""
+
+    action = "number"
+
+    kind = forms.ChoiceField(
+        label="Change",
+        choices=[(str(int(NumberKind.MSISDN)), "the phone number"), (str(int(NumberKind.IMSI)), "the SIM")],
+    )
+    number = forms.CharField(label="New number or IMSI", max_length=24)
+    from_at = CivilTimeField(label="From")
+
+
+class DeviceForm(PortalForm):
+    """The device that the SIM is in."""
+
+    action = "device"
+
+    device_imei = forms.CharField(label="IMEI", max_length=20, required=False, help_text="Empty: none that is known.")
+
+
+def line_admin(request: HttpRequest, line_id: int) -> HttpResponse:
+    """All that can be done with one line, each in a form of its own."""
+    scope = request.tenancy.scope
+    known = Line.objects.within(scope, Verb.MANAGE).select_related(
+        "account__enterprise", "person", "device", "enterprise"
+    )
+    line = get_object_or_404(known, id=line_id)
+    place(request, account=line.account, section="account-lines")
+    at = acting(request)["at"]
+    zone = terms_at(line.enterprise_id, at).zone
+    bound = {
+        "assign": sent(
+            request,
+            AssignForm,
+            accounts=places(request, enterprise_id=line.enterprise_id),
+            zone=zone,
+            initial={"account": str(line.account_id), "from_at": at},
+        ),
+        "number": sent(request, NumberForm, zone=zone, initial={"from_at": at}),
+        "device": sent(request, DeviceForm, initial={"device_imei": line.device.imei if line.device else ""}),
+        "add_threshold": sent(request, ThresholdForm),
+    }
+    try:
+        words = _act(request, line, bound)
+    except Refused as refusal:
+        messages.error(request, refusal.message)
+        words = None
+    if words:
+        messages.success(request, words)
+        return redirect("line-admin", line.id)
+    context = {
+        "line": line,
+        "forms": bound,
+        "zone": zone,
+        "is_retired": line.status == LineStatus.RETIRED,
+        "statuses": [status for status in LineStatus if status != line.status],
+        "thresholds": Threshold.objects.filter(line=line).order_by("service", "percent", "units"),
+        "assignments": LineAssignment.objects.filter(line=line).select_related("account").order_by("-during"),
+    }
+    return render(request, "manage/line.html", context)
+
+
+def _act(request: HttpRequest, line: Line, bound: dict[str, PortalForm]) -> str | None:
+    """Do what was sent, and say so; None where nothing was, or a form has errors to show. Raises Refused."""
+    if request.method != "POST":
+        return None
+    doing = acting(request)
+    action = request.POST.get("action", "").replace("-", "_")
+    if action == "status":
+        changed = inventory.set_line_status(line=line, status=request.POST.get("status", ""), **doing)
+        return f"The line {STATUS_WORDS[LineStatus(changed.status)]}."
+    if action == "remove_threshold":
+        mark = get_object_or_404(Threshold, id=request.POST.get("threshold"), line=line)
+        contracts.remove_threshold(threshold=mark, **doing)
+        return "The threshold is removed."
+    form = bound.get(action)
+    return attempt(form, lambda values: _WRITES[action](request, line, values, doing)) if form else None
+
+
+def _assign(request: HttpRequest, line: Line, values: dict, doing: dict) -> str:
+    reach = Account.objects.within(request.tenancy.scope, Verb.MANAGE)
+    account = get_object_or_404(reach, id=values["account"])
+    inventory.assign_line(line=line, account=account, from_at=values["from_at"], **doing)
+    return f"The line belongs to “{account.name}” from then on. What was charged before stays where it was."
+
+
+def _number(request: HttpRequest, line: Line, values: dict, doing: dict) -> str:
+    kind = NumberKind(int(values["kind"]))
+    try:
+        inventory.change_number(line=line, kind=kind, number=values["number"], from_at=values["from_at"], **doing)
+    except Refused as refusal:
+        field = "number" if refusal.field in inventory.NUMBER_FIELDS.values() else refusal.field
+        raise Refused(refusal.message, field=field) from None
+    return "The change is entered. Usage with the old number before then stays this line's."
+
+
+def _device(request: HttpRequest, line: Line, values: dict, doing: dict) -> str:
+    changed = inventory.change_device(line=line, device=find_device(line.enterprise_id, values["device_imei"]), **doing)
+    return f"The SIM is in {changed.device}." if changed.device else "The line has no known device now."
+
+
+def _add_threshold(request: HttpRequest, line: Line, values: dict, doing: dict) -> str:
+    set_mark(values, doing, line=line)
+    return f"The threshold on {figures.msisdn(line.msisdn)} is set."
+
+
+_WRITES = {"assign": _assign, "number": _number, "device": _device, "add_threshold": _add_threshold}
