@@ -7,7 +7,11 @@ languages: names here, ids in the database.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+
+from django.db import transaction
 
 from balances import contracts, hierarchy, inventory
 from balances.hierarchy import TreeRow
@@ -28,7 +32,7 @@ from balances.models import (
 )
 from balances.models.counters import Grain, OwnerKind
 from balances.units import SERVICE_NAMES
-from portal.charging import ingest
+from portal.charging import ingest, pipeline
 from portal.charging.records import Usage, read_mapping
 from tests.cast import ACTOR
 from tests.charging.reference import Grant, Owner, Record, Reference, Terms, Version
@@ -341,3 +345,13 @@ def differences(world: World, model: Reference) -> dict[str, object]:
     if world.suspended() != model.suspended:
         found["suspended"] = {"database": world.suspended(), "model": model.suspended}
     return found
+
+
+@contextmanager
+def rolled_back() -> Iterator[None]:
+    """A transaction of which nothing stays, and a worker's memory that knows nothing of it."""
+    with transaction.atomic():
+        pipeline.forget_everything()
+        yield
+        pipeline.forget_everything()
+        transaction.set_rollback(True)
