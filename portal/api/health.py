@@ -15,6 +15,8 @@ import redis
 from django.conf import settings
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 LOOK_SECONDS = 3
 #: Heartbeats are sent every five seconds; a part that has missed three of them is taken for dead.
@@ -81,7 +83,11 @@ def _migrations() -> None:
 @cache
 def _inbox() -> redis.Redis:
     return redis.Redis.from_url(
-        settings.REDIS_INBOX_URL, socket_timeout=2, socket_connect_timeout=2, decode_responses=True
+        settings.REDIS_INBOX_URL,
+        socket_timeout=2,
+        socket_connect_timeout=2,
+        retry=Retry(NoBackoff(), 0),  # tried again and again, a refused connection would look like a slow one
+        decode_responses=True,
     )
 
 
