@@ -132,6 +132,13 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 10,
     "socket_connect_timeout": 5,
     "retry_on_timeout": True,
+    # A broker that dies while a task runs leaves the worker deaf until this look: by default after 25 s.
+    "health_check_interval": 3,
+    # Who sends a task asks twice, no more: by default a nudge would hold its delivery's answer until the broker is up.
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.2,
+    "interval_max": 0.2,
 }
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
