@@ -5,7 +5,7 @@ Owns: no rules. What may be is said by the write functions; a form only reads, h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -86,14 +86,8 @@ def attempt(form: PortalForm, write: Callable[[dict[str, Any]], Made]) -> Made |
     try:
         return write(form.cleaned_data)
     except Refused as refusal:
-        refuse(form, refusal)
+        form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
         return None
-
-
-def refuse(form: PortalForm, refusal: Refused, renamed: Mapping[str, str] | None = None) -> None:
-    """Show a refusal at its field, above the form where the form has no such field."""
-    field = (renamed or {}).get(refusal.field or "", refusal.field)
-    form.add_error(field if field in form.fields else None, refusal.message)
 
 
 def acting(request: HttpRequest) -> dict[str, Any]:

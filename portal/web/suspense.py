@@ -26,7 +26,7 @@ from balances.units import SERVICE_NAMES
 from portal.charging import suspense, trial
 from portal.charging.suspense import CORRECTABLE, REASON_TEXTS
 from portal.web.context import place
-from portal.web.forms import PortalForm, acting, attempt, refuse, sent
+from portal.web.forms import PortalForm, acting, attempt, sent
 
 A_PAGE = 50
 NOBODYS = "none"
@@ -111,7 +111,7 @@ def suspended_list(request: HttpRequest) -> HttpResponse:
             _resolve_many(request, filters, form.cleaned_data)
             return redirect(f"{reverse('suspense')}?{filters.query()}")
         except Refused as refusal:
-            refuse(form, refusal)
+            form.add_error(None, refusal.message)
     paginator = Paginator(filters.rows(scope).select_related("enterprise", "source"), A_PAGE)
     page = paginator.get_page(request.GET.get("page"))
     enterprises = list(Enterprise.objects.within(scope, Verb.MANAGE))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from balances.models.usage import SuspenseReason
+from portal.charging import files
 from portal.charging.columns import STANDARD, MissingColumns, ProfileRefused, RowReader, read_profile
-from portal.charging.records import Unidentifiable, Usage, parse_canonical, read_mapping
+from portal.charging.records import Unidentifiable, Usage, parse_canonical, public, read_mapping
 
 HEADER = ["Ticket", "Leg", "Art", "Rufnummer", "Menge", "Datum", "Uhrzeit", "Netz"]
 MAPPING = {
@@ -174,3 +179,16 @@ def test_a_profile_that_cannot_work_is_refused_with_the_part_that_is_wrong(chang
     with pytest.raises(ProfileRefused) as refusal:
         read_profile(MAPPING | changes)
     assert refusal.value.field == field
+
+
+def test_the_worked_example_of_the_documentation_is_what_happens():
+    text = (Path(__file__).parents[2] / "docs" / "files.md").read_text().split("### Worked example")[1]
+    blocks = re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)[:3]
+    (_, rows), (_, profile), (_, wanted) = blocks
+    mapping = read_profile(json.loads(profile))
+    (chunk,) = files.read(io.BytesIO(rows.encode(mapping.encoding)), mapping)
+    read_now = [
+        {"source_record_id": usage.source_record_id, "fault": usage.fault} if usage.fault else public(usage)
+        for usage in chunk.usages
+    ]
+    assert read_now == json.loads(wanted)
