@@ -156,7 +156,7 @@ def _normalise(record: Incoming) -> Usage:
     except OverflowError:
         raise _Fault(SuspenseReason.MALFORMED, "started_at or ended_at lies outside the calendar.") from None
     if ended_at and ended_at < used_at:
-        raise _Fault(SuspenseReason.ENDS_BEFORE_START, f"ended_at {ended_at} lies before started_at {used_at}.")
+        raise _Fault(SuspenseReason.ENDS_BEFORE_START, f"It ends at {ended_at[:19]} UTC, before it starts at {used_at[:19]} UTC.")
     if record.attributes:
         _refuse_unstorable(record.attributes)
     return seal(
