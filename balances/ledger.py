@@ -229,7 +229,7 @@ def allocate(
     source = Bucket.objects.filter(id=bucket_id).first()
     if source is None:
         raise Refused("There is no such bucket.", field="bucket")
-    owner = f"account:{account_id}" if account_id else f"line:{line_id}"
+    owner = f"line:{line_id}" if account_id is None else f"account:{account_id}"
     target_key = f"allocation:{source.id}:{owner}"
     with locks.enterprise(source.enterprise_id), connection.cursor() as cursor:
         source.refresh_from_db()
@@ -381,7 +381,7 @@ def _refuse_unless_below(source: Bucket, account_id: int | None, line_id: int | 
     if current_id is None:
         raise NotBelow(
             "Units can only be allocated to an account or a line below the bucket's owner.",
-            field="line" if line_id else "account",
+            field="account" if line_id is None else "line",
         )
 
 

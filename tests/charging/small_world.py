@@ -114,6 +114,7 @@ class World:
 
     def __init__(self, contract_end: datetime | None = None):
         self.contract_end = contract_end
+        self.versions = [v for v in VERSIONS if contract_end is None or v.effective_at < contract_end]
         self.operator = Operator.objects.create(name="Kleinnetz")
         self._make_zones()
         self.enterprise: Enterprise = hierarchy.create_enterprise(
@@ -172,7 +173,7 @@ class World:
             actor=ACTOR,
             at=START,
         )
-        for version in VERSIONS:
+        for version in self.versions:
             draft = contracts.draft_version(
                 contract=self.contract, effective_at=version.effective_at, actor=ACTOR, at=START
             )
@@ -210,7 +211,7 @@ class World:
         began = BOUNDARIES[0] - timedelta(days=90)
         model = Reference(
             boundaries=BOUNDARIES,
-            versions=VERSIONS,
+            versions=self.versions,
             networks=NETWORKS,
             home="home",
             elsewhere="world",
