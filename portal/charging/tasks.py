@@ -10,6 +10,7 @@ from celery import shared_task
 from django.db import connection
 
 from balances import cycles, inventory, ledger
+from balances.errors import Refused
 from balances.models import Enterprise
 from portal.charging import ingest, pipeline
 
@@ -73,8 +74,11 @@ def turn_cycles() -> None:
     of lines show once their time has come."""
     now = datetime.now(UTC)
     for enterprise_id in Enterprise.objects.filter(contracts__isnull=False).distinct().values_list("id", flat=True):
-        cycles.close_cycles(enterprise_id=enterprise_id, at=now, actor="beat")
-        inventory.catch_up(enterprise_id=enterprise_id, at=now)
+        try:
+            cycles.close_cycles(enterprise_id=enterprise_id, at=now, actor="beat")
+            inventory.catch_up(enterprise_id=enterprise_id, at=now)
+        except Refused as refused:  # busy, as a rule: the next turn makes up for it; the others have theirs now
+            log.warning("cycles.not_turned", enterprise_id=enterprise_id, why=refused.message)
 
 
 @shared_task
