@@ -164,6 +164,16 @@ def _without_poison(enterprise_id: int | None, part: Part, at: datetime, error: 
     return _charge_parts(enterprise_id, [part], at, poisoned=frozenset(poisoned))
 
 
+def retry_parked() -> list[int | None]:
+    """Let parked parts wait again, once what made them fail is mended; returns their enterprises, to be nudged."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE balances_usagepart SET state = 'queued', attempts = 0 WHERE state = 'parked' "
+            "RETURNING enterprise_id"
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
 def _claim(enterprise_id: int | None, most_records: int) -> list[Part] | None:
     """Waiting parts in the order of acceptance, up to `most_records` (at least one part); None where none waits.
 
