@@ -1,0 +1,412 @@
+"""The whole site walked as everybody: every screen, API route and socket, as the whole cast, strangers and tokens.
+
+The tables say who meets what. Addresses are taken from the site itself, so one that stands in no table fails the walk.
+What lies outside somebody's reach is not found; it is never shown, never half shown, and never an error of the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+from channels.layers import get_channel_layer
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from balances import contracts
+from balances.models import Bucket, Crossing, SuspendedUsage, UsageRecord
+from balances.scope import Verb
+from portal.api.endpoints import Endpoint
+from portal.charging import pipeline, profiles
+from portal.live.routing import websocket_urlpatterns
+from portal.models import Job, Membership
+from tests.api.client import charge, used
+from tests.cast import ACTOR, NOW, Cast, build, issue_token
+from tests.live.socket import opened
+
+EVERYBODY = "alice bruno carla dora emil olga mallory"
+MEMBERS = "alice bruno carla dora emil olga"
+TOKENS = "feed script"  # Alice's, to send only; Carla's, to look only, at North
+#: Who holds a verb anywhere at all; the others are turned away at the door of the API.
+HOLDERS = {
+    Verb.VIEW: f"{MEMBERS} script",
+    Verb.MANAGE: "alice bruno carla olga",
+    Verb.INGEST: "alice bruno olga feed",
+    Verb.ADMINISTER: "olga",
+}
+#: What of the other house nobody without business there may ever read.
+AURORAS_OWN = ("alice", "carla", "dora", "emil", "script", "feed")
+SECRETS = dict.fromkeys(AURORAS_OWN, (b"Borealis", b"Laboratory", b"4917020000001", b"Gerda"))
+SECRETS["bruno"] = (b"Aurora", b"Field sales", b"4917010000001", b"Frida Fels")
+SECRETS["mallory"] = SECRETS["alice"] + SECRETS["bruno"]
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A page: who may see it and what they get; everybody else does not find it, and strangers are sent to sign in."""
+
+    may: str
+    thing: str = ""
+    status: int = 200
+    others: int = 404
+    stranger: int = 302
+    posted: tuple[int, ...] = (200, 302)  # what an empty form gets from those who may
+
+
+#: Screens by address. `thing` names an object of `Things`, which belongs to Aurora's North, or to Aurora as a whole.
+SCREENS: dict[str, Screen] = {
+    "": Screen(MEMBERS, status=302, others=403),
+    "sign-in/": Screen(EVERYBODY, status=302, stranger=200),
+    "sign-out/": Screen(EVERYBODY, status=405),
+    "theme/": Screen(EVERYBODY, status=405, stranger=405, posted=(302,)),
+    "enterprises/<int:enterprise_id>/": Screen("alice carla dora olga", "enterprise", status=302),
+    "enterprises/<int:enterprise_id>/search/": Screen(EVERYBODY, "enterprise"),
+    "accounts/<int:account_id>/": Screen("alice carla olga", "account"),
+    "accounts/<int:account_id>/children/": Screen("alice carla olga", "account"),
+    "accounts/<int:account_id>/lines/": Screen("alice carla olga", "account"),
+    "accounts/<int:account_id>/manage/": Screen("alice carla olga", "account"),
+    "lines/mine/": Screen(EVERYBODY),
+    "lines/<int:line_id>/": Screen("alice carla emil olga", "line"),
+    "lines/<int:line_id>/charges/": Screen("alice carla emil olga", "line"),
+    "lines/<int:line_id>/manage/": Screen("alice carla olga", "line"),
+    "usage/<int:usage_id>/": Screen("alice carla emil olga", "usage"),
+    "operator/": Screen("olga"),
+    "operator/enterprises/new/": Screen("olga"),
+    "operator/enterprises/<int:enterprise_id>/": Screen("olga", "enterprise"),
+    "operator/enterprises/<int:enterprise_id>/contracts/new/": Screen("olga", "enterprise"),
+    "operator/contracts/<int:contract_id>/": Screen("olga", "contract"),
+    "operator/versions/<int:version_id>/": Screen("olga", "version"),
+    "files/": Screen(EVERYBODY),
+    "files/usage/": Screen("alice bruno olga"),
+    "files/imports/": Screen("alice bruno olga"),
+    "files/imports/<slug:kind>.csv": Screen(EVERYBODY, "kind", posted=(405,)),
+    "files/profiles/": Screen("alice bruno olga"),
+    "files/profiles/new/": Screen("olga"),
+    "files/profiles/<int:profile_id>/": Screen("olga", "profile"),
+    "files/<int:job_id>/": Screen("alice olga", "job"),
+    "files/<int:job_id>/progress/": Screen("alice olga", "job"),
+    "suspense/": Screen(EVERYBODY),
+    "suspense/<int:suspended_id>/": Screen("alice olga", "suspended"),
+    "suspense/<int:suspended_id>/outlook/": Screen("alice olga", "suspended", status=405, others=405),
+    "tokens/": Screen("alice bruno carla olga"),
+    "tokens/<int:token_id>/revoke/": Screen("alice olga", "token"),
+}
+
+
+@dataclass(frozen=True)
+class Route:
+    """A method of the API: the verb it wants, and who reaches the thing that the address names.
+
+    With an empty body, those who may get one of `answers`; others who hold the verb find nothing.
+    """
+
+    verb: Verb = Verb.VIEW
+    may: str = ""  # "": all who hold the verb
+    answers: tuple[int, ...] = (200,)
+    looked: str = ""  # who may look at the thing, but not do this to it: 403
+    people_only: bool = False
+
+
+READ = Route()
+AURORAS = "alice olga"
+NORTHS = "alice carla olga"
+NORTHS_LINE = "alice carla emil olga script"
+NORTHS_SEEN = "alice carla olga script"
+REFUSED = (400, 422)
+
+
+def _noun(name: str, thing: str, may: str) -> dict[tuple[str, str], tuple[str, Route]]:
+    """The list and the detail of a noun."""
+    kind = "uuid" if name == "usage-batches" else "int"
+    return {("GET", name): ("", READ), ("GET", f"{name}/<{kind}:pk>"): (thing, Route(may=may))}
+
+
+#: API routes by method and address: the object of `Things` that the address names, and who meets what.
+ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
+    **_noun("enterprises", "enterprise", "alice carla dora emil olga script"),
+    ("POST", "enterprises"): ("", Route(Verb.ADMINISTER, answers=REFUSED)),
+    **{
+        ("POST", f"enterprises/<int:pk>/{table}"): ("enterprise", Route(Verb.MANAGE, AURORAS, REFUSED, looked="carla"))
+        for table in ("tree", "lines", "devices", "people")
+    },
+    **_noun("accounts", "account", NORTHS_SEEN),
+    ("POST", "accounts"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("PATCH", "accounts/<int:pk>"): ("account", Route(Verb.MANAGE, NORTHS)),
+    ("POST", "accounts/<int:pk>/move"): ("account", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("POST", "accounts/<int:pk>/close"): ("account", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("GET", "accounts/<int:pk>/balances"): ("account", Route(may=NORTHS_SEEN)),
+    **_noun("lines", "line", NORTHS_LINE),
+    ("POST", "lines"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("PATCH", "lines/<int:pk>"): ("line", Route(Verb.MANAGE, NORTHS)),
+    ("GET", "lines/<int:pk>/assignments"): ("line", Route(may=NORTHS_LINE)),
+    ("POST", "lines/<int:pk>/assignments"): ("line", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    **_noun("devices", "device", AURORAS),
+    ("POST", "devices"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("PATCH", "devices/<int:pk>"): ("device", Route(Verb.MANAGE, AURORAS)),
+    **_noun("people", "person", NORTHS_SEEN),
+    ("POST", "people"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("PATCH", "people/<int:pk>"): ("person", Route(Verb.MANAGE, NORTHS)),
+    **_noun("zones", "zone", f"{MEMBERS} script"),
+    ("POST", "zones"): ("", Route(Verb.ADMINISTER, answers=REFUSED)),
+    **_noun("contracts", "contract", AURORAS),
+    ("POST", "contracts"): ("", Route(Verb.ADMINISTER, answers=REFUSED)),
+    ("GET", "contracts/<int:pk>/versions"): ("contract", Route(may=AURORAS)),
+    ("POST", "contracts/<int:pk>/versions"): ("contract", Route(Verb.ADMINISTER, answers=REFUSED)),
+    ("GET", "versions/<int:pk>"): ("version", Route(may="olga")),  # a draft
+    ("GET", "versions/<int:pk>/allowances"): ("version", Route(may="olga")),
+    ("POST", "versions/<int:pk>/allowances"): ("version", Route(Verb.ADMINISTER, answers=REFUSED)),
+    ("GET", "versions/<int:pk>/rates"): ("version", Route(may="olga")),
+    ("PUT", "versions/<int:pk>/rates"): ("version", Route(Verb.ADMINISTER, answers=REFUSED)),
+    ("POST", "versions/<int:pk>/publish"): ("version", Route(Verb.ADMINISTER, answers=REFUSED)),
+    ("DELETE", "allowances/<int:pk>"): ("allowance", Route(Verb.ADMINISTER, answers=REFUSED)),
+    **_noun("thresholds", "threshold", NORTHS_SEEN),
+    ("POST", "thresholds"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("DELETE", "thresholds/<int:pk>"): ("spare threshold", Route(Verb.MANAGE, NORTHS, (204,))),
+    **_noun("crossings", "crossing", NORTHS_SEEN),
+    **_noun("buckets", "bucket", AURORAS),
+    ("GET", "buckets/<int:pk>/entries"): ("bucket", Route(may=AURORAS)),
+    ("POST", "buckets/<int:pk>/allocations"): ("bucket", Route(Verb.MANAGE, AURORAS, REFUSED)),
+    ("GET", "counters"): ("", Route(answers=(400,))),
+    ("GET", "usage-records"): ("", Route(answers=(400,))),
+    ("GET", "usage-records/<int:pk>"): ("usage", Route(may=NORTHS_LINE)),
+    ("GET", "usage-batches"): ("", READ),
+    ("GET", "usage-batches/<uuid:pk>"): ("batch", Route(may="alice olga feed")),
+    ("GET", "usage-batches/<uuid:pk>/records"): ("batch", Route(may="alice olga feed")),
+    ("POST", "usage-batches"): ("", Route(Verb.INGEST, "feed", REFUSED)),
+    **_noun("suspense", "suspended", AURORAS),
+    ("POST", "suspense/<int:pk>/recycle"): ("suspended", Route(Verb.MANAGE, AURORAS)),
+    ("POST", "suspense/<int:pk>/write-off"): ("suspended", Route(Verb.MANAGE, AURORAS, REFUSED)),
+    ("POST", "suspense/recycle"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("POST", "suspense/write-off"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    **_noun("column-profiles", "profile", "alice bruno olga"),
+    ("POST", "column-profiles"): ("", Route(Verb.ADMINISTER, answers=REFUSED)),
+    ("PUT", "column-profiles/<int:pk>"): ("profile", Route(Verb.ADMINISTER, answers=REFUSED)),
+    ("DELETE", "column-profiles/<int:pk>"): ("profile", Route(Verb.ADMINISTER, answers=(204,))),
+    **_noun("jobs", "job", AURORAS),
+    ("GET", "members"): ("", Route(Verb.MANAGE, people_only=True)),
+    ("GET", "members/<int:pk>"): ("membership", Route(Verb.MANAGE, NORTHS, people_only=True)),
+    ("POST", "members"): ("", Route(Verb.MANAGE, answers=REFUSED, people_only=True)),
+    ("DELETE", "members/<int:pk>"): ("spare membership", Route(Verb.MANAGE, NORTHS, (204,), people_only=True)),
+    ("GET", "tokens"): ("", Route(people_only=True)),
+    ("GET", "tokens/<int:pk>"): ("token", Route(may="alice", people_only=True)),
+    ("POST", "tokens"): ("", Route(answers=REFUSED, people_only=True)),
+    ("DELETE", "tokens/<int:pk>"): ("token", Route(may="alice", answers=(204,), people_only=True)),
+}
+#: Open to everybody: they name no enterprise.
+OPEN_ROUTES = {"openapi.json", "openapi.yaml", "docs/"}
+
+SOCKETS = {"live/accounts/<int:id>/": ("account", NORTHS), "live/lines/<int:id>/": ("line", "alice carla emil olga")}
+
+
+@dataclass
+class Things:
+    """Objects of Aurora that addresses name, most of them of its North."""
+
+    cast: Cast
+    ids: dict[str, object] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, cast: Cast) -> Things:
+        """Made through the functions that users reach, usage charged."""
+        house = cast.aurora
+        things = cls(cast)
+        for name, owner, verb, account in (
+            ("feed", cast.alice, Verb.INGEST, None),
+            ("script", cast.carla, Verb.VIEW, house.accounts["NORTH"]),
+        ):
+            token, plain = issue_token(cast, owner, verb, enterprise=house.enterprise, account=account, name=name)
+            things.tokens[name] = plain
+            things.ids[f"{name} token"] = token.id
+        account = house.accounts["N-FIELD"]
+        doing = {"actor": ACTOR, "at": NOW}
+        mark = contracts.set_threshold(account=account, service=1, units=1000, **doing)
+        spare = contracts.set_threshold(account=account, service=1, units=10**9, **doing)
+        draft = contracts.draft_version(contract=house.contract, effective_at=NOW, **doing)
+        sender = f"token:{things.ids['feed token']} feed"
+        batch = charge(house, used(1), used(2, msisdn="4999900000001"), sender=sender)
+        job = Job.objects.create(operator=cast.operator, enterprise=house.enterprise, kind="people", title="People")
+        profile = profiles.save(operator=cast.operator, name="Switch", mapping=MAPPING, **doing)
+        members = Membership.objects.filter(enterprise=house.enterprise)
+        spare_member = Membership.objects.create(
+            user=cast.mallory, role="observer", enterprise=house.enterprise, account=account, valid_until=NOW
+        )
+        things.ids |= {
+            "enterprise": house.enterprise.id,
+            "account": account.id,
+            "line": house.lines["emil phone"].id,
+            "device": house.devices[0].id,
+            "person": house.people["P-1"].id,
+            "zone": cast.zones["home"].id,
+            "contract": house.contract.id,
+            "version": draft.id,
+            "allowance": house.version.allowances.first().id,
+            "threshold": mark.id,
+            "spare threshold": spare.id,
+            "crossing": Crossing.objects.get(threshold=mark).id,
+            "bucket": Bucket.objects.filter(account=house.root).first().id,
+            "usage": UsageRecord.objects.get().id,
+            "batch": batch,
+            "suspended": SuspendedUsage.objects.get().id,
+            "profile": profile.id,
+            "job": job.id,
+            "membership": members.get(role="manager").id,
+            "spare membership": spare_member.id,
+            "token": things.ids["feed token"],
+            "kind": "people",
+        }
+        return things
+
+    def client(self, name: str) -> tuple[Client, dict[str, str]]:
+        """Somebody's browser, or a token's client."""
+        client = Client(raise_request_exception=False)
+        if name in self.tokens:
+            return client, {"Authorization": f"Bearer {self.tokens[name]}"}
+        if name != "stranger":
+            client.force_login(self.cast.users[name], backend="django.contrib.auth.backends.ModelBackend")
+        return client, {}
+
+
+MAPPING = {
+    "columns": {"source_record_id": ["ID"], "msisdn": ["NO"], "units": ["UNITS"], "started_at": ["AT"]},
+    "constants": {"service": "voice"},
+}
+
+
+@pytest.fixture
+def things(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> Things:
+    """Aurora with something behind every address, at the time of the cast."""
+    pipeline.forget_everything()
+    monkeypatch.setattr(Endpoint, "clock", staticmethod(lambda: NOW))
+    return Things.of(cast)
+
+
+def addresses(resolver: URLResolver, prefix: str = "") -> list[tuple[str, URLPattern]]:
+    """Every address of the site, as its patterns write it."""
+    found = []
+    for pattern in resolver.url_patterns:
+        route = prefix + str(pattern.pattern)
+        found += addresses(pattern, route) if isinstance(pattern, URLResolver) else [(route, pattern)]
+    return found
+
+
+def filled(route: str, thing: object) -> str:
+    """A route with its one parameter put in."""
+    start, end = route.find("<"), route.find(">")
+    return "/" + (route if start < 0 else f"{route[:start]}{thing}{route[end + 1 :]}")
+
+
+def test_every_address_of_the_site_stands_in_a_table() -> None:
+    api, screens = set(), set()
+    for route, pattern in addresses(get_resolver()):
+        if route.startswith("api/v1/"):
+            methods = getattr(pattern.callback, "actions", None) or {"get": ""}
+            api |= {(method.upper(), route.removeprefix("api/v1/")) for method in methods if method != "head"}
+        else:
+            screens.add(route)
+    assert screens == set(SCREENS)
+    assert api == set(ROUTES) | {("GET", route) for route in OPEN_ROUTES}
+    assert {str(pattern.pattern) for pattern in websocket_urlpatterns} == set(SOCKETS)
+
+
+@pytest.mark.parametrize("name", [*EVERYBODY.split(), "stranger", *TOKENS.split()])
+def test_screens(things: Things, name: str) -> None:
+    client, headers = things.client(name)
+    surprises = []
+    for route, screen in SCREENS.items():
+        address = filled(route, things.ids.get(screen.thing, ""))
+        is_stranger = name == "stranger" or name in things.tokens  # a token opens no screen
+        expected = screen.stranger if is_stranger else screen.status if name in screen.may.split() else screen.others
+        shown = client.get(address, headers=headers)
+        if shown.status_code != expected:
+            surprises.append(f"GET {address}: {shown.status_code}, expected {expected}")
+        surprises += [f"GET {address} tells {word}" for word in SECRETS.get(name, ()) if word in shown.content]
+    assert not surprises, "\n".join(surprises)
+
+
+@pytest.mark.parametrize("name", [*EVERYBODY.split(), "stranger", *TOKENS.split()])
+def test_forms_of_screens(things: Things, name: str) -> None:
+    surprises = []
+    for route, screen in SCREENS.items():
+        client, headers = things.client(name)  # afresh: one of the forms signs out
+        address = filled(route, things.ids.get(screen.thing, ""))
+        answer = client.post(address, {}, headers=headers).status_code
+        if name == "stranger" or name in things.tokens:
+            expected: tuple[int, ...] = (screen.stranger, 302)
+        else:
+            expected = screen.posted if name in screen.may.split() else (screen.others, 404, 405)
+        if answer not in expected:
+            surprises.append(f"POST {address}: {answer}, expected {expected}")
+    assert not surprises, "\n".join(surprises)
+
+
+def expected_answers(name: str, route: Route) -> tuple[int, ...]:
+    """What the tables say about somebody and a method of the API."""
+    if name == "stranger":
+        return (401,)
+    if name not in HOLDERS[route.verb].split() or (route.people_only and name in TOKENS.split()):
+        return (403,)
+    if not route.may or name in route.may.split():
+        return route.answers
+    return (403,) if name in route.looked.split() else (404,)
+
+
+@pytest.mark.parametrize("name", [*EVERYBODY.split(), "stranger", *TOKENS.split()])
+def test_the_api(things: Things, name: str) -> None:
+    client, headers = things.client(name)
+    surprises = []
+    in_order = sorted(ROUTES.items(), key=lambda item: item[0][0] == "DELETE")
+    for (method, address), (thing, route) in in_order:
+        expected = expected_answers(name, route)
+        if "usage-batches" in address:
+            expected = expected_of_deliveries(name, method, route)
+        url = "/api/v1" + filled(address, things.ids.get(thing, ""))
+        arguments = {} if method == "GET" else {"data": {}, "content_type": "application/json"}
+        answer = getattr(client, method.lower())(url, headers=headers, **arguments)
+        if answer.status_code not in expected:
+            surprises.append(f"{method} {url}: {answer.status_code}, expected {expected}")
+        surprises += [f"{method} {url} tells {word}" for word in SECRETS.get(name, ()) if word in answer.content]
+        if answer.status_code >= 400 and answer["Content-Type"] != "application/problem+json":
+            surprises.append(f"{method} {url}: {answer.status_code} is no problem+json")
+    for address in OPEN_ROUTES:
+        assert client.get(f"/api/v1/{address}", headers=headers).status_code == 200, address
+    assert not surprises, "\n".join(surprises)
+
+
+def expected_of_deliveries(name: str, method: str, route: Route) -> tuple[int, ...]:
+    """Sending takes a token; reading what became of it, also one that may only send."""
+    if method == "POST":
+        return {"feed": route.answers, "script": (403,)}.get(name, (401,))
+    if name == "stranger":
+        return (401,)
+    if name == "mallory":
+        return (403,)
+    return route.answers if not route.may or name in route.may.split() else (404,)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sockets() -> None:
+    cast = build()
+    house = cast.aurora
+    objects = {"account": house.accounts["N-FIELD"].id, "line": house.lines["emil phone"].id}
+
+    async def walk() -> list[str]:
+        surprises = []
+        for name in (*EVERYBODY.split(), "stranger"):
+            user = cast.users.get(name)
+            for route, (thing, may) in SOCKETS.items():
+                socket = await opened(user, filled(route, objects[thing]))
+                if name in may.split():
+                    met = (await socket.state())["type"]
+                    await socket.leave()
+                    expected: object = "state"
+                else:
+                    met = await socket.close_code()
+                    expected = 4401 if user is None else 4404
+                if met != expected:
+                    surprises.append(f"{name} {route}: {met}, expected {expected}")
+        await get_channel_layer().flush()
+        return surprises
+
+    assert not asyncio.run(walk())
