@@ -29,8 +29,8 @@ SERVICES = [(str(int(service)), figures.SERVICE_WORDS[service]) for service in S
 USUAL_STEPS = {
     Service.DATA: ("1 KiB", "1 MiB"),
     Service.VOICE: ("1 s", "1 min"),
-    Service.MESSAGING: ("1 messages", "1 messages"),
-    Service.VIDEO_CONFERENCING: ("1 participant-min", "1 participant-min"),
+    Service.MESSAGING: ("1 message", "1 message"),
+    Service.VIDEO_CONFERENCING: ("1 min", "1 min"),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 from django import forms
 from django.contrib import messages
 from django.db import transaction
@@ -98,7 +100,7 @@ def enterprise_admin(request: HttpRequest, enterprise_id: int) -> HttpResponse:
         {
             "enterprise": enterprise,
             "form": form,
-            "contracts": contracts,
+            "contracts": [(each, ZoneInfo(each.time_zone)) for each in contracts],
             "memberships": memberships.order_by("role", "user__name")[:100],
             "counts": counts,
             "has_contract": published.exists(),

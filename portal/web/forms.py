@@ -53,6 +53,8 @@ class PortalForm(forms.Form):
     """A form with a name of its own on the page (`action`), read by `sent`."""
 
     action = ""
+    #: Whether fields that may be empty say so; not where empty is as usual as full.
+    marks_optional = True
 
     def __init__(self, *arguments, zone: ZoneInfo | None = None, **options):
         options.setdefault("prefix", self.action or None)

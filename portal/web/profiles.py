@@ -30,6 +30,7 @@ class ProfileForm(PortalForm):
     """A mapping, field by field. Several columns of one field are parted by +."""
 
     action = "save"
+    marks_optional = False
 
     name = forms.CharField(label="Name", max_length=60)
     delimiter = forms.ChoiceField(label="Columns are parted by", choices=list(DELIMITERS.items()))

@@ -58,8 +58,14 @@ def write(units: int, service: int) -> str:
     # Decimal words would say the same amount with more digits.
     for word, factor in words.items():
         if units and units % factor == 0 and not (service == Service.DATA and factor % 1000 == 0):
-            return f"{units // factor} {word}"
-    return f"{units} {list(words)[-1]}"
+            return _said(units // factor, word)
+    return _said(units, list(words)[-1])
+
+
+def _said(amount: int, word: str) -> str:
+    """Short enough for a field: participants are understood, and one message is no messages."""
+    word = word.removeprefix("participant-")
+    return f"{amount} {word.removesuffix('s') if amount == 1 and word == 'messages' else word}"
 
 
 def example(service: int) -> str:

@@ -170,6 +170,7 @@ class CorrectionForm(PortalForm):
     """The fields of one record, as they were sent."""
 
     action = "recycle"
+    marks_optional = False
 
     def __init__(self, *arguments, record: Mapping[str, object], **options):
         super().__init__(*arguments, **options)
