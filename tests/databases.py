@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -20,6 +21,7 @@ from portal.runtime import roles
 
 ROOT = Path(__file__).resolve().parent.parent
 REDIS_DATABASES_A_PROCESS = 4  # broker, channel layer, inbox, and one spare
+_LEAVING_SECONDS = 15
 _LOCK = 7_302_118  # any number: an advisory lock of the test suite
 
 
@@ -150,4 +152,14 @@ class TestDatabase:
 
     @staticmethod
     def _drop(connection: psycopg.Connection, name: str) -> None:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        """Drop a database. FORCE may not end the application role's sessions: those just closed are waited for."""
+        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        deadline = time.monotonic() + _LEAVING_SECONDS
+        while True:
+            try:
+                connection.execute(statement)
+                return
+            except psycopg.errors.InsufficientPrivilege:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)

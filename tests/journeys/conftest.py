@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from django.db import connections
 from playwright.sync_api import Browser, Page, sync_playwright
 
 DESKTOP = {"width": 1440, "height": 900}
@@ -21,6 +22,7 @@ def browser(browser_executable: str) -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=browser_executable, args=["--no-sandbox"])
         yield chromium
         chromium.close()
+        connections.close_all()  # under Playwright's loop this thread has connections of its own
     if before is None:
         del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
