@@ -156,7 +156,8 @@ def _normalise(record: Incoming) -> Usage:
     except OverflowError:
         raise _Fault(SuspenseReason.MALFORMED, "started_at or ended_at lies outside the calendar.") from None
     if ended_at and ended_at < used_at:
-        raise _Fault(SuspenseReason.ENDS_BEFORE_START, f"It ends at {ended_at[:19]} UTC, before it starts at {used_at[:19]} UTC.")
+        detail = f"It ends at {ended_at[:19]} UTC, before it starts at {used_at[:19]} UTC."
+        raise _Fault(SuspenseReason.ENDS_BEFORE_START, detail)
     if record.attributes:
         _refuse_unstorable(record.attributes)
     return seal(

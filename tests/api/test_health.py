@@ -100,5 +100,5 @@ def test_a_part_that_hangs_does_not_hang_the_probe(inbox: redis.Redis, monkeypat
 def test_migrations_that_wait_are_named(inbox: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = [("balances", "0001_initial")]
     monkeypatch.setattr(health, "_migrated", False)
-    monkeypatch.setattr(health.MigrationExecutor, "migration_plan", lambda *anything: waiting)
+    monkeypatch.setattr(health.MigrationExecutor, "migration_plan", lambda *_: waiting)
     assert lacking(ready()) == {"migrations": "1 migration(s) are not applied; run manage.py migrate"}
