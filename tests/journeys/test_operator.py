@@ -83,12 +83,12 @@ def test_from_nothing_to_charged_usage_with_one_record_mended(
     page.get_by_role("button", name="Publish version 1").click()
     expect(page.get_by_text("Version 1 is published.")).to_be_visible()
 
-    page.get_by_role("link", name="Cirrus SE").first.click()
+    page.locator(".breadcrumb").get_by_role("link", name="Cirrus SE").click()
     page.get_by_role("link", name="Import", exact=True).click()
     assert_accessible(page)
     choose_file(page, "1. Account tree", "tree.csv", TREE)
     page.get_by_role("button", name="Import accounts").click()
-    expect(page.get_by_text("Created").locator("xpath=following-sibling::dd")).to_have_text("2", timeout=30_000)
+    expect(page.locator("dl div", has_text="Created").locator("dd")).to_have_text("2", timeout=30_000)
     page.get_by_role("link", name="Import another file").click()
     choose_file(page, "4. Lines", "lines.csv", LINES)
     page.get_by_role("button", name="Import lines").click()
@@ -104,16 +104,16 @@ def test_from_nothing_to_charged_usage_with_one_record_mended(
 
     page.get_by_role("link", name="j-2").click()
     expect(page.locator("#outlook")).to_contain_text("Will come back: Negative units")
-    page.get_by_label("units").fill("2048")
+    page.get_by_role("textbox", name="units").fill("2048")
     expect(page.locator("#outlook")).to_contain_text("Will be charged", timeout=15_000)
     assert_accessible(page)
     page.get_by_role("button", name="Recycle").click()
     expect(page.get_by_text("Recycled.", exact=True)).to_be_visible()
-    for _ in range(30):
+    for _ in range(60):
         if UsageRecord.objects.filter(source_record_id="j-2").exists():
             break
         page.wait_for_timeout(500)
-        page.reload()
+    page.reload()
     page.get_by_role("link", name="see the charge").click()
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     assert set(UsageRecord.objects.values_list("source_record_id", flat=True)) == {"j-1", "j-2"}
