@@ -1,20 +1,24 @@
 """An enterprise for fault tests, whose contract runs now: workers read the clock of the machine.
 
-`build()` makes it in the database of the calling process; `python -m tests.faults.house` does so in that of its
-environment, which may belong to a stack with servers of its own, and prints the `House` as JSON. Built through the
-same functions that users reach. Houses of different operators may have the same numbers: that makes twins.
+`build()` makes it in the database of the calling process, through the same functions that users reach; `build_in()`
+has a process of its own do so for a stack with servers of its own. Several of them are twins: equal but for their
+ids, and for the numbers of their lines, which run in step.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
+from portal.runtime.service import ROOT
+
 #: Allowances of the root: data and voice last, messages run out under load.
-GRANTED = {"data": 10**15, "voice": 10**9, "messaging": 400, "video_conferencing": 10**9}
+GRANTED = {"data": 10**15, "voice": 10**9, "messaging": 200, "video_conferencing": 10**9}
 #: Shared by the root to these accounts, so that charges are drawn over several buckets of a chain.
 SHARED = {"NORTH": {"data": 10**9, "messaging": 60}, "N-FIELD": {"data": 10**8, "messaging": 15}}
 ACCOUNTS = [
@@ -24,7 +28,7 @@ ACCOUNTS = [
     ("SOUTH", "", "South", "division"),
 ]
 LINES_AN_ACCOUNT = 4
-FIRST_NUMBER = 4917050000000
+FIRST_NUMBER, NUMBERS_APART = 4917050000000, 1_000
 #: The cycle turns half a month from now, so that the last days' usage lies in one open cycle whenever tests run.
 DAYS_TO_TURN = 14
 DAYS_OF_CONTRACT = 70
@@ -76,9 +80,10 @@ def _add_lines(enterprise, accounts, began_at: datetime, actor: str, at: datetim
     from balances import inventory
 
     msisdns = []
+    first = FIRST_NUMBER + enterprise.pk * NUMBERS_APART
     for code, *_ in ACCOUNTS:
         for _ in range(LINES_AN_ACCOUNT):
-            msisdns.append(str(FIRST_NUMBER + len(msisdns)))
+            msisdns.append(str(first + len(msisdns)))
             inventory.add_line(
                 enterprise=enterprise,
                 account=accounts[code],
@@ -135,13 +140,28 @@ def _agree(operator, enterprise, accounts, began_at: datetime, actor: str, at: d
                 ledger.allocate(bucket_id=bucket.pk, account_id=accounts[code].pk, units=units, actor=actor, at=at)
 
 
+def build_in(environment: Mapping[str, str], *names: str) -> list[House]:
+    """Twins of these names, made in the database of another environment."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "tests.faults.house", *names],
+        cwd=ROOT,
+        env=dict(environment),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return [House(**fields) for fields in json.loads(finished.stdout.splitlines()[-1])]
+
+
 def main() -> None:
-    """Build one in the database of the environment and print it."""
+    """Build one of each name in the database of the environment and print them."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
     import django
 
     django.setup()
-    print(json.dumps(asdict(build(sys.argv[1], at=datetime.now(UTC)))))
+    at = datetime.now(UTC)
+    print(json.dumps([asdict(build(name, at=at)) for name in sys.argv[1:]]))
 
 
 if __name__ == "__main__":

@@ -24,10 +24,12 @@ OLDEST = timedelta(days=9)
 ANSWER_SECONDS = 15
 
 
-def make_uses(house: House, source: str, count: int, *, seed: int, bad: float = 0.02) -> list[dict]:
-    """Records of `count` uses by the house's lines; a share `bad` of them cannot be charged."""
+def make_uses(
+    house: House, source: str, count: int, *, seed: int, now: datetime | None = None, bad: float = 0.02
+) -> list[dict]:
+    """Records of `count` uses by the house's lines up to `now`; a share `bad` of them cannot be charged."""
     chance = random.Random(f"{source}:{seed}")
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
     uses = []
     for number in range(count):
         service = chance.choice(["data", "data", "voice", "messaging", "video_conferencing"])

@@ -8,11 +8,8 @@ find something.
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
@@ -20,14 +17,14 @@ import psycopg
 import pytest
 
 from tests.faults.comparison import differences, wait_until_charged
-from tests.faults.house import House
+from tests.faults.house import House, build_in
 from tests.faults.sender import Sender, deliveries, make_uses
-from tests.stack import ROOT, Stack, own_stack
+from tests.stack import Stack, own_stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 SEED = int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(10**6))
-STORM_SECONDS = float(os.environ.get("FAULTS_SECONDS") or 40)
+STORM_SECONDS = float(os.environ.get("FAULTS_SECONDS") or 30)
 #: Everything must be charged so soon after all is up again; a worker's start alone may take half of it here.
 RECOVERY_SECONDS = 60
 #: What is killed, and how often of a hundred times.
@@ -44,11 +41,7 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def house(stack: Stack) -> House:
     """The enterprise whose usage is reported, made in the stack's database."""
-    built = subprocess.run(
-        [sys.executable, "-m", "tests.faults.house", "Storm"],
-        cwd=ROOT, env=stack.environment, stdout=subprocess.PIPE, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    return House(**json.loads(built.stdout.splitlines()[-1]))
+    return build_in(stack.environment, "Storm")[0]
 
 
 class Storm:
@@ -135,6 +128,8 @@ def test_killing_workers_broker_and_database_under_load_loses_and_doubles_nothin
     storm.rage(STORM_SECONDS)
     storm.calm()
     up_at = time.monotonic()
+    stack.wait_until_ready()
+    ready_seconds = time.monotonic() - up_at
     for sender in senders:
         sender.finish()
     wait_until_charged(stack.environment["DATABASE_URL"], within_seconds=RECOVERY_SECONDS)
@@ -144,7 +139,7 @@ def test_killing_workers_broker_and_database_under_load_loses_and_doubles_nothin
         print(
             f"\nFAULTS_SEED={SEED}: killed {told}; {sum(len(s.accepted) for s in senders):,} records accepted in "
             f"{sum(s.tries for s in senders)} tries with {sum(s.errors for s in senders)} errors; "
-            f"charged {recovered_seconds:.1f} s after all was up again"
+            f"ready {ready_seconds:.1f} s and all charged {recovered_seconds:.1f} s after the last start"
         )
 
     assert all(sender.errors and sender.lost for sender in senders), "the storm has not reached the clients"
@@ -172,7 +167,7 @@ def test_the_comparison_finds_uses_that_a_client_without_identities_reports_twic
     assert sender.lost
     wait_until_charged(stack.environment["DATABASE_URL"], within_seconds=RECOVERY_SECONDS)
     found = differences_of(stack, sender)
-    assert sum(" was charged " in words for words in found) >= 10 * min(sender.lost, 1), found
+    assert sum(" was charged " in words for words in found) >= 10
     assert not any("lost" in words for words in found)
 
 
