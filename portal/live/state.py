@@ -126,6 +126,8 @@ def _add_service(state: State, page: AccountPage, service: ServiceOverview) -> N
 def _outlook(page: AccountPage, service: ServiceOverview) -> str:
     if service.estimate.outlook == Outlook.USED_UP and service.draws_on:
         return "Used up here: usage draws on allowances above."
+    if page.terms.cycle is None:  # services are those of a contract
+        return ""
     return figures.outlook(service.estimate, page.terms.cycle.ends_at, page.terms.zone, page.progress.as_of)
 
 
