@@ -219,3 +219,12 @@ def test_signing_in_and_out(cast: Cast):
     assert right.url == reverse("home")
     assert client.post(reverse("sign-out")).status_code == 302
     assert client.get(reverse("my-lines")).status_code == 302
+
+
+def test_guessing_passwords_is_stopped_with_a_sentence(cast: Cast, settings):
+    settings.AXES_FAILURE_LIMIT = 3
+    client = Client()
+    for _ in range(3):
+        response = client.post(reverse("sign-in"), {"username": cast.bruno.email, "password": "guess"})
+    assert response.status_code == 429
+    assert "Too many attempts" in response.content.decode()
