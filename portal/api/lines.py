@@ -12,8 +12,10 @@ from rest_framework.response import Response
 from balances import inventory
 from balances.models import Account, Device, Line, LineAssignment, Person
 from balances.models.accounts import LineStatus, NumberKind
+from balances.selectors.terms import snapshot
 from balances.selectors.tree import below
 from portal.api.endpoints import Endpoint
+from portal.api.line_balances import LineBalancesSerializer, balances_of
 from portal.api.values import Body, IdFilter, InReach, Instant
 
 
@@ -177,3 +179,11 @@ class Lines(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
         inventory.assign_line(line=line, **values, **self.write_context)
         # It may belong to an account out of the caller's reach now: shown once more all the same.
         return self.made(self.queryset.get(pk=line.pk))
+
+    @extend_schema(responses=LineBalancesSerializer)
+    @action(detail=True, methods=["get"], filterset_class=None, pagination_class=None)
+    def balances(self, request, pk: int) -> Response:
+        """What serves a line, and what it used in this cycle."""
+        with snapshot():
+            found = balances_of(self.scope, self.get_object(), self.now())
+        return self.shown(found, LineBalancesSerializer)

@@ -6,14 +6,15 @@ function where a request comes through Django all the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
 import django_filters
 from django.conf import settings
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers
@@ -35,6 +36,8 @@ from portal.models import ApiToken
 
 #: Outcome letters of a part, in words.
 OUTCOMES = {"c": "charged", "d": "duplicate", "s": "suspended"}
+#: State of a delivery of which some parts are done and others not.
+PARTLY = "partly"
 RECORDS_MOST = 1_000
 RECORDS_USUAL = 100
 
@@ -74,11 +77,16 @@ class AcceptedSerializer(serializers.Serializer):
 
 
 class UsageBatchSerializer(serializers.ModelSerializer):
-    """A delivery. accepted = charged + duplicate + suspended + queued + parked, always."""
+    """A delivery. accepted = charged + duplicate + suspended + queued + parked, always.
+
+    Of one for several enterprises, each of them sees and counts its own records only; its sender, all of them.
+    """
 
     source = serializers.CharField(source="source.name")
-    accepted = serializers.IntegerField(source="accepted_records")
-    state = serializers.SerializerMethodField(help_text="queued, done, or parked: charging gave up and was logged.")
+    accepted = serializers.SerializerMethodField()
+    state = serializers.SerializerMethodField(
+        help_text="queued, partly (done), done, or parked: charging gave up and was logged."
+    )
     charged = serializers.SerializerMethodField()
     duplicate = serializers.SerializerMethodField()
     suspended = serializers.SerializerMethodField()
@@ -103,14 +111,22 @@ class UsageBatchSerializer(serializers.ModelSerializer):
             "parked",
         ]
 
+    def _parts(self, batch: UsageBatch) -> list[UsagePart]:
+        return self.context["view"].parts_of(batch, batch.parts.all())
+
     def _sum(self, batch: UsageBatch, field: str, state: str | None = None) -> int:
-        parts = [part for part in batch.parts.all() if state is None or part.state == state]
-        return sum(getattr(part, field) for part in parts)
+        return sum(getattr(part, field) for part in self._parts(batch) if state in (None, part.state))
+
+    def get_accepted(self, batch: UsageBatch) -> int:
+        """Records that were taken."""
+        return self._sum(batch, "record_count")
 
     def get_state(self, batch: UsageBatch) -> str:
-        """The least finished state of the delivery's parts."""
-        states = {part.state for part in batch.parts.all()}
-        return next((state for state in (PartState.QUEUED, PartState.PARKED) if state in states), PartState.DONE)
+        """The least finished state of the delivery's parts; partly while some wait and others do not."""
+        states = {part.state for part in self._parts(batch)}
+        if PartState.QUEUED in states:
+            return PartState.QUEUED if len(states) == 1 else PARTLY
+        return PartState.PARKED if PartState.PARKED in states else PartState.DONE
 
     def get_charged(self, batch: UsageBatch) -> int:
         """Records that have been charged."""
@@ -210,15 +226,29 @@ class UsageBatches(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     parser_classes = [Untouched]
 
     def within(self, rows: QuerySet, verb: Verb) -> QuerySet:
-        """Deliveries for one enterprise are its owners' and senders'; those for several, the operator's own staff's."""
-        scope = self.scope
-        whole = scope.whole_enterprise_ids(Verb.VIEW) | scope.whole_enterprise_ids(Verb.INGEST)
-        reach = Q(enterprise_id__in=whole)
-        reach |= Q(enterprise__isnull=True, operator_id__in=scope.operator_ids)
+        """Deliveries with records for enterprises that the caller sees or sends for, and those that the caller sent.
+
+        Those for several enterprises are the operator's own staff's too.
+        """
+        reach = Q(enterprise_id__in=self._houses) | Q(enterprise__isnull=True, operator_id__in=self.scope.operator_ids)
+        theirs = UsagePart.objects.filter(batch_id=OuterRef("pk"), enterprise_id__in=self._houses)
+        reach |= Q(Exists(theirs), enterprise__isnull=True)
         if isinstance(self.request.auth, ApiToken):
             token = self.request.auth
             reach |= Q(operator_id=token.operator_id, accepted_by__startswith=f"token:{token.pk} ")
         return rows.filter(reach)
+
+    @cached_property
+    def _houses(self) -> frozenset[int]:
+        return self.scope.whole_enterprise_ids(Verb.VIEW) | self.scope.whole_enterprise_ids(Verb.INGEST)
+
+    def parts_of(self, batch: UsageBatch, parts: Iterable[UsagePart]) -> list[UsagePart]:
+        """Those parts of a delivery in reach that the caller may see: all of one's own, else one's enterprises'."""
+        token = self.request.auth
+        is_own = isinstance(token, ApiToken) and batch.accepted_by.startswith(f"token:{token.pk} ")
+        if is_own or batch.enterprise_id is not None or batch.operator_id in self.scope.operator_ids:
+            return list(parts)
+        return [part for part in parts if part.enterprise_id in self._houses]
 
     @extend_schema(
         request={"application/json": UsageBatchIn, "application/x-ndjson": UsageIn},
@@ -272,7 +302,9 @@ class UsageBatches(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     def records(self, request, pk) -> Response:
         """Read what became of each record of a delivery, in the order in which they were sent."""
         query = self.query(RecordQuery)
-        page, next_position = _page(self.get_object(), **query)
+        batch = self.get_object()
+        parts = self.parts_of(batch, UsagePart.objects.filter(batch=batch).defer("payload"))
+        page, next_position = _page(parts, **query)
         results = RecordOutcomeSerializer(_with_links(page), many=True).data
         return Response({"next_position": next_position, "results": results}, status=HTTPStatus.OK)
 
@@ -288,13 +320,13 @@ class _Record:
 
 
 def _page(
-    batch: UsageBatch, *, from_position: int, limit: int, outcome: str | None = None
+    parts: Iterable[UsagePart], *, from_position: int, limit: int, outcome: str | None = None
 ) -> tuple[list[_Record], int | None]:
     """The records from a position on, and where the next page begins."""
     found = sorted(
         (
             _Record(part.positions[place] if part.positions else place, part, place, _outcome(part, place))
-            for part in UsagePart.objects.filter(batch=batch).defer("payload")
+            for part in parts
             for place in range(part.record_count)
         ),
         key=lambda record: record.position,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from balances.scope import Scope
@@ -54,6 +54,8 @@ def tree_children(request: HttpRequest, account_id: int) -> HttpResponse:
 
 def tree_search(request: HttpRequest, enterprise_id: int) -> HttpResponse:
     """Accounts and lines of an enterprise that fit a text; nothing for nothing."""
+    if enterprise_id not in request.tenancy.scope.enterprise_ids():
+        raise Http404("Not in reach.")
     text = request.GET.get("q", "").strip()[:80]
     results = tree.search(request.tenancy.scope, enterprise_id, text) if text else None
     return render(request, "partials/found.html", {"text": text, "found": results})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from balances.models import Bucket, Entry
+from portal.api.buckets import KEY_LENGTH
 from tests.api.client import Api, charge, ids, read, refusal, used
 from tests.cast import MARCH, VOICE_UNITS, Cast
 
@@ -42,6 +43,39 @@ def test_keys_of_two_enterprises_never_meet(cast: Cast, alice: Api) -> None:
         body = {"account": getattr(cast, house).accounts["NORTH"].id, "units": 60}
         read(api.post(f"/buckets/{voice(cast, house).id}/allocations", body, **key), 201)
     assert Entry.objects.filter(key__endswith=":same").count() == 2
+
+
+def test_keys_of_two_callers_never_meet(cast: Cast, alice: Api, olga: Api) -> None:
+    bucket, key = voice(cast), {"Idempotency-Key": "1"}
+    address = f"/buckets/{bucket.id}/allocations"
+    north, south = cast.aurora.accounts["NORTH"].id, cast.aurora.accounts["SOUTH"].id
+    read(alice.post(address, {"account": north, "units": 60}, **key), 201)
+    read(olga.post(address, {"account": south, "units": 70}, **key), 201)
+    assert Bucket.objects.get(id=bucket.id).given_units == 130
+
+
+def test_a_key_may_be_as_long_as_the_description_says(cast: Cast, alice: Api) -> None:
+    address = f"/buckets/{voice(cast).id}/allocations"
+    body = {"account": cast.aurora.accounts["NORTH"].id, "units": 60}
+    read(alice.post(address, body, **{"Idempotency-Key": "k" * KEY_LENGTH}), 201)
+    assert refusal(alice.post(address, body, **{"Idempotency-Key": "k" * (KEY_LENGTH + 1)}), 400)["code"] == "key"
+
+
+def test_unused_units_go_back_to_where_they_came_from_once(cast: Cast, alice: Api, carla: Api, dora: Api) -> None:
+    bucket = voice(cast)
+    body = {"account": cast.aurora.accounts["NORTH"].id, "units": 600}
+    given = read(alice.post(f"/buckets/{bucket.id}/allocations", body), 201)["to_bucket"]
+    address, key = f"/buckets/{given}/returns", {"Idempotency-Key": "back-1"}
+    first = read(carla.post(address, {"units": 200}, **key), 201)
+    assert (first["from_bucket"], first["to_bucket"], first["units"]) == (given, bucket.id, 200)
+    assert read(carla.post(address, {"units": 200}, **key), 201) == first
+    assert Bucket.objects.get(id=given).remaining_units == 400
+    assert Bucket.objects.get(id=bucket.id).remaining_units == VOICE_UNITS - 400
+    assert refusal(carla.post(address, {"units": 201}, **key), 422)["code"] == "key_conflict"
+    assert refusal(carla.post(address, {"units": 401}), 422)["code"] == "not_enough"
+    assert refusal(alice.post(f"/buckets/{bucket.id}/returns", {"units": 1}), 422)["pointer"] == "/bucket"
+    refusal(dora.post(address, {"units": 1}), 403)
+    refusal(Api.of(cast, "bruno").post(address, {"units": 1}), 404)
 
 
 def test_more_than_there_is_is_not_allocated(cast: Cast, alice: Api, carla: Api) -> None:

@@ -7,11 +7,13 @@ import json
 
 from balances.models import UsageBatch
 from balances.scope import Verb
+from balances.units import GIB, KIB
 from portal.charging import pipeline
 from tests.api.client import BASE, Api, charge, read, refusal, used
-from tests.cast import NOW, Cast, issue_token
+from tests.cast import DATA_UNITS, NOW, Cast, issue_token
 
 PHONE = "emil phone"
+UNKNOWN = "4999900000001"
 
 
 def feed(cast: Cast, *verbs: Verb) -> Api:
@@ -74,18 +76,73 @@ def test_deliveries_are_seen_by_the_enterprise_and_by_nobody_else(cast: Cast, al
     assert read(carla.get("/usage-batches"))["results"] == []
 
 
-def test_a_feed_for_several_enterprises_reads_its_own_deliveries(cast: Cast, olga: Api, alice: Api) -> None:
+def test_a_delivery_for_several_enterprises_shows_each_its_own_part(
+    cast: Cast, olga: Api, alice: Api, carla: Api
+) -> None:
     _, plain = issue_token(cast, cast.olga, Verb.INGEST)
     sender = Api.bearing(plain)
-    records = [used(1), used(2, msisdn=cast.borealis.lines["robot 1"].msisdn)]
+    records = [used(1, msisdn=cast.borealis.lines["robot 1"].msisdn), used(2), used(3, msisdn=UNKNOWN)]
     accepted = read(sender.post("/usage-batches", {"source": "m-1", "records": records}), 202)
-    for house in (cast.aurora, cast.borealis):
-        pipeline.drain(house.enterprise.id, clock=lambda: NOW)
-    assert read(sender.get(f"/usage-batches/{accepted['id']}"))["charged"] == 2
-    results = read(sender.get(f"/usage-batches/{accepted['id']}/records"))["results"]
-    assert [row["source_record_id"] for row in results] == ["cdr-1", "cdr-2"]
-    assert read(olga.get(f"/usage-batches/{accepted['id']}"))["enterprise"] is None
-    refusal(alice.get(f"/usage-batches/{accepted['id']}"), 404)
+    address = f"/usage-batches/{accepted['id']}"
+    pipeline.drain(cast.aurora.enterprise.id, clock=lambda: NOW)
+    assert read(sender.get(address))["state"] == "partly"
+    pipeline.drain(cast.borealis.enterprise.id, clock=lambda: NOW)
+    pipeline.drain(None, clock=lambda: NOW)
+
+    def seen_by(api: Api) -> tuple[int, int, int, list[int]]:
+        batch = read(api.get(address))
+        rows = read(api.get(f"{address}/records"))["results"]
+        return batch["accepted"], batch["charged"], batch["suspended"], [row["position"] for row in rows]
+
+    assert seen_by(sender) == seen_by(olga) == (3, 2, 1, [0, 1, 2])
+    assert seen_by(alice) == (1, 1, 0, [1])
+    assert seen_by(Api.of(cast, "bruno")) == (1, 1, 0, [0])
+    assert [batch["accepted"] for batch in read(alice.get("/usage-batches"))["results"]] == [1]
+    refusal(carla.get(address), 404)
+    refusal(feed(cast, Verb.MANAGE).get(address), 403)
+
+
+def test_an_id_sent_again_leads_to_what_it_was_at_first(cast: Cast, alice: Api) -> None:
+    charge(cast.aurora, used(1), used(2, msisdn=UNKNOWN))
+    batch_id = charge(cast.aurora, used(1), used(1, units=4096), used(2, msisdn=UNKNOWN))
+    again, other, waiting = read(alice.get(f"/usage-batches/{batch_id}/records"))["results"]
+    (charged,) = read(alice.get("/usage-records", account=cast.aurora.root.id))["results"]
+    assert (again["outcome"], again["usage_id"]) == ("duplicate", charged["id"])
+    assert (other["outcome"], other["reason"]) == ("suspended", "conflict")
+    assert str(charged["id"]) in other["detail"]
+    first = read(alice.get("/suspense", reason="unknown_line"))["results"][0]
+    assert (waiting["outcome"], waiting["usage_id"], waiting["suspense_id"]) == ("duplicate", None, first["id"])
+
+
+def test_pages_of_outcomes_follow_on_from_each_other(cast: Cast, alice: Api) -> None:
+    batch_id = charge(cast.aurora, *[used(number) for number in range(7)])
+    seen, position = [], 0
+    while position is not None:
+        page = read(alice.get(f"/usage-batches/{batch_id}/records", from_position=position, limit=3))
+        seen += [row["position"] for row in page["results"]]
+        position = page["next_position"]
+    assert seen == list(range(7))
+    refusal(alice.get(f"/usage-batches/{batch_id}/records", limit=0), 400)
+    refusal(alice.get(f"/usage-batches/{batch_id}/records", outcome="lost"), 400)
+
+
+def test_a_lines_balances_say_what_serves_it_and_what_it_used(cast: Cast, alice: Api, emil: Api, dora: Api) -> None:
+    charge(cast.aurora, used(1, units=3 * GIB), used(2, units=2048, visited_network="310"))
+    address = f"/lines/{cast.aurora.lines[PHONE].id}/balances"
+    shown = read(alice.get(address))
+    assert (shown["cycle"]["starts_at"], shown["currency"]) == ("2026-02-28T23:00:00Z", "EUR")
+    assert shown["charge_sequence"] > 0
+    data = next(service for service in shown["services"] if service["service"] == "data")
+    # Abroad, data is counted in steps of 100 KiB, which no allowance covers: 0.25 EUR a MiB.
+    abroad = 100 * KIB
+    assert (data["used_units"], data["overage_units"], data["amount_micros"]) == (3 * GIB + abroad, abroad, 24_414)
+    assert data["remaining_units"] == DATA_UNITS - 3 * GIB
+    assert [read(alice.get(f"/buckets/{bucket}"))["account"] for bucket in data["buckets"]] == [cast.aurora.root.id]
+    own = read(emil.get(address))
+    assert own["draws_unseen"]
+    assert [(service["used_units"], service["buckets"]) for service in own["services"]] == [(3 * GIB + abroad, [])]
+    refusal(dora.get(address), 404)
+    refusal(Api.of(cast, "bruno").get(address), 404)
 
 
 def test_usage_is_listed_by_line_and_by_subtree_within_bounds(cast: Cast, alice: Api, carla: Api, emil: Api) -> None:
