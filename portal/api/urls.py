@@ -6,6 +6,7 @@ from rest_framework.routers import SimpleRouter
 from portal.api import (
     access,
     accounts,
+    audit,
     buckets,
     contracts,
     documentation,
@@ -41,6 +42,7 @@ for address, view in {
     "jobs": operations.Jobs,
     "members": access.Members,
     "tokens": access.Tokens,
+    "audit-events": audit.AuditEvents,
 }.items():
     router.register(address, view, basename=f"api-{address}")
 
