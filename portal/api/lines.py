@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import django_filters
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiExample, extend_schema
@@ -10,13 +12,16 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from balances import inventory
-from balances.models import Account, Device, Line, LineAssignment, Person
+from balances.errors import Refused
+from balances.models import Account, Device, Line, LineAssignment, NumberAssignment, Person
 from balances.models.accounts import LineStatus, NumberKind
 from balances.selectors.terms import snapshot
 from balances.selectors.tree import below
 from portal.api.endpoints import Endpoint
 from portal.api.line_balances import LineBalancesSerializer, balances_of
 from portal.api.values import Body, IdFilter, InReach, Instant
+
+KINDS_BY_NAME = {name: kind for kind, name in inventory.NUMBER_FIELDS.items()}
 
 
 class LineSerializer(serializers.ModelSerializer):
@@ -84,6 +89,44 @@ class NewAssignmentBody(Body):
     """Where a line is to belong."""
 
     account = InReach(Account.objects.all())
+    from_at = Instant(required=False, help_text="Past or future; now, unless given.")
+
+
+class NumberKindField(serializers.ChoiceField):
+    """msisdn or imsi."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(choices=list(KINDS_BY_NAME), **options)
+
+    def to_internal_value(self, data: Any) -> NumberKind:
+        return KINDS_BY_NAME[super().to_internal_value(data)]
+
+    def to_representation(self, value: Any) -> str:
+        return inventory.NUMBER_FIELDS[NumberKind(value)]
+
+
+class NumberSerializer(serializers.ModelSerializer):
+    """A number that a line had, from one instant up to another; null: without beginning or end."""
+
+    kind = NumberKindField()
+    number = serializers.SerializerMethodField()
+    from_at = serializers.DateTimeField(source="during.lower", allow_null=True)
+    until_at = serializers.DateTimeField(source="during.upper", allow_null=True)
+
+    class Meta:
+        model = NumberAssignment
+        fields = ["id", "line", "kind", "number", "from_at", "until_at"]
+
+    def get_number(self, assigned: NumberAssignment) -> str:
+        """The digits; an IMSI of a test network begins with zeros."""
+        return f"{assigned.number:015}" if assigned.kind == NumberKind.IMSI else str(assigned.number)
+
+
+class NewNumberBody(Body):
+    """A number that a line is to have."""
+
+    kind = NumberKindField()
+    number = serializers.CharField(max_length=40, help_text="As in a new line: spaces and + are read.")
     from_at = Instant(required=False, help_text="Past or future; now, unless given.")
 
 
@@ -179,6 +222,40 @@ class Lines(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
         inventory.assign_line(line=line, **values, **self.write_context)
         # It may belong to an account out of the caller's reach now: shown once more all the same.
         return self.made(self.queryset.get(pk=line.pk))
+
+    @extend_schema(responses=NumberSerializer(many=True))
+    @action(detail=True, methods=["get"], filterset_class=None)
+    def numbers(self, request, pk: int) -> Response:
+        """List which numbers a line had, and when."""
+        line = self.get_object()
+        return self.page(NumberAssignment.objects.within(self.scope).filter(line=line), NumberSerializer)
+
+    @extend_schema(
+        request=NewNumberBody,
+        responses={201: LineSerializer},
+        examples=[
+            OpenApiExample(
+                "A SIM swap",
+                value={"kind": "imsi", "number": "262071234567891", "from_at": "2026-03-15T12:00:00+01:00"},
+                request_only=True,
+            )
+        ],
+    )
+    @numbers.mapping.post
+    def renumber(self, request, pk: int) -> Response:
+        """Give a line another number, or its SIM another IMSI.
+
+        The time may lie in the past or the future. Usage with the old number before it stays the line's own.
+        """
+        line = self.get_object()
+        values = {"from_at": self.now(), **self.body(NewNumberBody)}
+        try:
+            inventory.change_number(line=line, **values, **self.write_context)
+        except Refused as refusal:
+            if refusal.field in KINDS_BY_NAME:  # what the domain calls by its kind is `number` in this body
+                refusal.field = "number"
+            raise
+        return self.made(self.get_object())
 
     @extend_schema(responses=LineBalancesSerializer)
     @action(detail=True, methods=["get"], filterset_class=None, pagination_class=None)

@@ -112,3 +112,23 @@ def test_good_rows_of_a_table_are_taken_and_the_others_told(cast: Cast, alice: A
     assert read(alice.csv(f"{enterprise}/lines", lines), 201)["created"] == 1
     assert Line.objects.get(msisdn="4917010000090").person.name == "Ida"
     assert refusal(alice.csv(f"{enterprise}/lines", lines), 422)["row"] == 2
+
+
+def test_a_line_keeps_the_history_of_its_numbers(cast: Cast, alice: Api, dora: Api) -> None:
+    line = cast.aurora.lines["emil phone"]
+    swap = {"kind": "imsi", "number": "001 01 0000000077", "from_at": "2026-03-01T00:00:00+01:00"}
+    assert read(alice.post(f"/lines/{line.id}/numbers", swap), 201)["imsi"] == "001010000000077"
+    planned = {"kind": "msisdn", "number": "+49 170 1000 0066", "from_at": "2026-04-01T00:00:00+02:00"}
+    assert read(alice.post(f"/lines/{line.id}/numbers", planned), 201)["msisdn"] == line.msisdn
+    history = read(alice.get(f"/lines/{line.id}/numbers"))["results"]
+    shown = {(row["kind"], row["number"]): (row["from_at"], row["until_at"]) for row in history}
+    assert shown == {
+        ("imsi", line.imsi): ("2026-01-31T23:00:00Z", "2026-02-28T23:00:00Z"),
+        ("imsi", "001010000000077"): ("2026-02-28T23:00:00Z", None),
+        ("msisdn", line.msisdn): ("2026-01-31T23:00:00Z", "2026-03-31T22:00:00Z"),
+        ("msisdn", "4917010000066"): ("2026-03-31T22:00:00Z", None),
+    }
+    refusal(dora.get(f"/lines/{line.id}/numbers"), 404)
+    taken = planned | {"number": cast.aurora.lines["press 7"].msisdn}
+    assert refusal(alice.post(f"/lines/{line.id}/numbers", taken), 422)["pointer"] == "/number"
+    refusal(alice.post(f"/lines/{line.id}/numbers", planned | {"kind": "imei"}), 400)
