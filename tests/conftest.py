@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -84,6 +85,26 @@ def cast(db: None) -> Cast:
     from tests.cast import build
 
     return build()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After a test that commits, empty the partitioned tables that Django's flush does not know; after any that uses
+    the database, charging's memory, which no rollback reaches."""
+    marker = request.node.get_closest_marker("django_db")
+    commits = "transactional_db" in request.fixturenames or (marker is not None and marker.kwargs.get("transaction"))
+    if commits:
+        request.getfixturevalue("transactional_db")  # so that this ends before the flush
+    yield
+    if commits:
+        from django.db import connection
+
+        with connection.cursor() as cursor:
+            cursor.execute("TRUNCATE balances_usagerecord, balances_chargeline")
+    if commits or marker is not None:
+        from portal.charging import pipeline
+
+        pipeline.forget_everything()
 
 
 @pytest.fixture(scope="session")
