@@ -326,6 +326,7 @@ SPECTACULAR_SETTINGS = {
         "VersionStateEnum": "balances.models.contracts.VersionState",
         "SuspenseStateEnum": "balances.models.usage.SuspenseState",
         "AccountKindEnum": "balances.models.accounts.AccountKind",
+        "NewAccountKindEnum": "portal.api.accounts.NEW_KINDS",
         "BucketKindEnum": "balances.models.buckets.BucketKind",
     },
 }

@@ -21,6 +21,10 @@ from portal.api.endpoints import Endpoint
 from portal.api.values import Body, IdFilter, InReach, ServiceField
 
 
+#: What an account may be that is added; the enterprise itself has its own already.
+NEW_KINDS = [choice for choice in AccountKind.choices if choice[0] != AccountKind.ENTERPRISE]
+
+
 class AccountSerializer(serializers.ModelSerializer):
     """A node of the enterprise's tree, which can hold buckets and pay."""
 
@@ -47,7 +51,7 @@ class NewAccountBody(Body):
     code = serializers.CharField(max_length=40, help_text="Unique in the enterprise; files refer to it.")
     name = serializers.CharField(max_length=120)
     kind = serializers.ChoiceField(
-        choices=[choice for choice in AccountKind.choices if choice[0] != AccountKind.ENTERPRISE],
+        choices=NEW_KINDS,
         default=AccountKind.COST_CENTRE,
     )
     draw_above = serializers.ChoiceField(

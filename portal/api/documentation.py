@@ -22,3 +22,5 @@ class Documentation(SpectacularSwaggerSplitView):
     """The description to read and to try, served from this site alone."""
 
     permission_classes = [AllowAny]
+    #: Without the inline styles of the original, which our content policy refuses.
+    template_name = "api/docs.html"
