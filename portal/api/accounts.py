@@ -20,7 +20,6 @@ from balances.units import UNIT_NAMES
 from portal.api.endpoints import Endpoint
 from portal.api.values import Body, IdFilter, InReach, ServiceField
 
-
 #: What an account may be that is added; the enterprise itself has its own already.
 NEW_KINDS = [choice for choice in AccountKind.choices if choice[0] != AccountKind.ENTERPRISE]
 
