@@ -15,9 +15,11 @@ from django.urls import Resolver404, resolve
 
 from balances.models import Bucket
 from balances.scope import Verb
+from balances.units import GIB
 from portal.api import usage_door
+from portal.charging import pipeline
 from tests.api.client import BASE, Api, charge, read, used
-from tests.cast import MARCH, Cast, issue_token
+from tests.cast import MARCH, NOW, Cast, issue_token
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 
@@ -147,3 +149,50 @@ def test_the_fields_of_a_delivery_and_its_outcomes_are_those_shown(cast: Cast, t
 def test_a_revoked_token_is_silent_as_soon_as_the_guide_says() -> None:
     assert "at the usage door within three seconds" in " ".join(GUIDE.split())
     assert usage_door.TOKEN_SECONDS <= 3
+
+
+WALK = GUIDE.partition("### From nothing to the first charge")[2]
+
+
+def test_the_walk_from_nothing_comes_out_as_shown(cast: Cast) -> None:
+    _, plain = issue_token(cast, cast.olga, Verb.VIEW, Verb.MANAGE, Verb.INGEST, Verb.ADMINISTER, name="Walk")
+    client = Api.bearing(plain)
+    real: dict[int, int] = {ZONE: cast.zones["home"].id}  # ids as the guide has them -> as they came out here
+    steps = [(_read(command), json.loads(shown.replace(", ...}", "}"))) for command, shown in _steps()]
+    assert len(steps) == 9
+    for example, shown in steps:
+        answer = _walked(client, example, real, [cast.zones["eu"].id, cast.zones["world"].id])
+        real |= {shown[key]: answer[key] for key in ("id", "root_account") if key in shown}
+        assert {key: answer[key] for key in shown} == _translated(shown, real), example
+    enterprise_id = real[steps[0][1]["id"]]
+    read(client.post("/usage-batches", {"source": "m", "records": [used(1, msisdn="4917030000001")]}), 202)
+    pipeline.drain(enterprise_id, clock=lambda: NOW)
+    (data,) = read(client.get(f"/accounts/{real[steps[0][1]['root_account']]}/balances"))["services"]
+    assert (data["used_units"], data["remaining_units"]) == (2048, 100 * GIB - 2048)
+
+
+#: The zone that the guide's rate is for; the same is asked for all zones.
+ZONE = 107
+
+
+def _steps() -> list[tuple[str, str]]:
+    """Commands of the walk, each with the answer that is shown below it."""
+    return re.findall(r"(curl (?:[^\n]*\\\n)*(?:[^'\n]|'[^']*')*)\n {4}(\{.*\})\n", WALK)
+
+
+def _walked(client: Api, example: Example, real: dict[int, int], other_zones: list[int]) -> dict:
+    path = "/".join(str(real[int(part)]) if part.isdigit() else part for part in example.path.split("/"))
+    body = _translated(json.loads(example.body), real) if example.body else None
+    for zone in other_zones if body and "zone" in body else ():
+        read(client.call(example.method.lower(), path.removeprefix(BASE), body | {"zone": zone}))
+    response = client.call(example.method.lower(), path.removeprefix(BASE), body)
+    return read(response, 201 if response.status_code == 201 else 200)
+
+
+def _translated(value: object, real: dict[int, int]) -> object:
+    """The value with the guide's ids replaced by the real ones."""
+    if isinstance(value, dict):
+        return {key: _translated(inner, real) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_translated(inner, real) for inner in value]
+    return real.get(value, value) if isinstance(value, int) and not isinstance(value, bool) else value
