@@ -19,10 +19,12 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from balances import contracts
 from balances.models import AuditEvent, Bucket, Crossing, SuspendedUsage, UsageRecord
 from balances.scope import Verb
+from portal import asgi
 from portal.api.endpoints import Endpoint
 from portal.charging import pipeline, profiles
 from portal.live.routing import websocket_urlpatterns
 from portal.models import Job, Membership
+from tests.api.asgi import call
 from tests.api.client import charge, used
 from tests.cast import ACTOR, NOW, Cast, build, issue_token
 from tests.live.socket import opened
@@ -203,6 +205,13 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
 }
 #: Open to everybody: they name no enterprise.
 OPEN_ROUTES = {"openapi.json", "openapi.yaml", "docs/"}
+
+#: What is answered ahead of Django: who may, and what they get with an empty body.
+DOORS = {
+    ("POST", "/api/v1/usage-batches"): ROUTES["POST", "usage-batches"][1],
+    ("GET", "/healthz"): Route(),
+    ("GET", "/readyz"): Route(answers=(200, 503)),  # as the servers of the tests are
+}
 
 SOCKETS = {"live/accounts/<int:id>/": ("account", NORTHS), "live/lines/<int:id>/": ("line", "alice carla emil olga")}
 
@@ -442,3 +451,21 @@ def test_sockets() -> None:
         return surprises
 
     assert not asyncio.run(walk())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_doors_ahead_of_django() -> None:
+    assert asgi._DOORS.keys() == DOORS.keys()
+    pipeline.forget_everything()
+    things = Things.of(build())
+    surprises = []
+    for name in (*EVERYBODY.split(), "stranger", *TOKENS.split()):
+        client, headers = things.client(name)
+        cookies = "; ".join(f"{key}={morsel.value}" for key, morsel in client.cookies.items())
+        headers = {"Content-Type": "application/json", "Cookie": cookies, **headers}
+        for (method, path), door in DOORS.items():
+            expected = expected_of_deliveries(name, method, door) if method == "POST" else door.answers
+            answer = call(asgi.application, method, path, headers=headers, body=[b"{}"])
+            if answer.status not in expected:
+                surprises.append(f"{name} {method} {path}: {answer.status}, expected {expected}")
+    assert not surprises
