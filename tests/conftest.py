@@ -21,7 +21,7 @@ import pytest
 from portal.runtime import throwaway
 from portal.runtime.errors import RuntimeProblem
 from scripts.browser import BrowserMissing, find_browser
-from tests.databases import TestDatabase, own_redis_url
+from tests.databases import TestDatabase, empty_partitioned_tables, own_redis_url
 
 if TYPE_CHECKING:
     from tests.cast import Cast
@@ -97,10 +97,7 @@ def _nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         request.getfixturevalue("transactional_db")  # so that this ends before the flush
     yield
     if commits:
-        from django.db import connection
-
-        with connection.cursor() as cursor:
-            cursor.execute("TRUNCATE balances_usagerecord, balances_chargeline")
+        empty_partitioned_tables()
     if commits or marker is not None:
         from portal.charging import pipeline
 

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from django.core.management import call_command
 from playwright.sync_api import Browser, Page, expect
 
 from balances.models import UsageRecord
 from tests.cast import PASSWORD, Cast, build
+from tests.databases import empty_tables
 from tests.journeys.conftest import DESKTOP, Complaints
 from tests.stack import Stack, live_stack
 
@@ -34,7 +34,7 @@ USAGE = (
 def cast(django_db_setup: None, django_db_blocker) -> Iterator[Cast]:
     with django_db_blocker.unblock():
         yield build()
-        call_command("flush", interactive=False, verbosity=0, reset_sequences=False, inhibit_post_migrate=True)
+        empty_tables()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from django.core.management import call_command
 from django.db.models import Sum
 from playwright.sync_api import Browser, Page, expect
 
@@ -16,6 +15,7 @@ from balances.models import UsageRecord
 from balances.units import GIB, MIB, Service
 from portal import figures
 from tests.cast import PASSWORD, Cast, build
+from tests.databases import empty_tables
 from tests.journeys.conftest import DESKTOP, PHONE, Complaints
 from tests.stack import Stack, live_stack
 from tests.web.usage import charge, used
@@ -39,7 +39,7 @@ def cast(django_db_setup: None, django_db_blocker) -> Iterator[Cast]:
             used(made.aurora.lines["press 7"], "messaging", 3),
         )
         yield made
-        call_command("flush", interactive=False, verbosity=0, reset_sequences=False, inhibit_post_migrate=True)
+        empty_tables()
 
 
 @pytest.fixture(scope="module")
