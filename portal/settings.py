@@ -185,6 +185,7 @@ INSTALLED_APPS = [
     "axes",
     "csp",
     "balances",
+    "policies",
     "portal",
 ]
 MIDDLEWARE = [

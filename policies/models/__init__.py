@@ -1,0 +1,1 @@
+"""What is allowed and who consented: limits, policies, consent. Which module may write which: docs/controls.md."""
