@@ -83,7 +83,7 @@ def _subject(number: int, lines: int, levels: int, shape: str) -> Subject:
 def worker(quick: bool) -> Iterator[dict]:
     """Events a second in the workers: parts wait, workers are nudged, the clock runs until all is committed."""
     cases = QUICK_WORKER_CASES if quick else WORKER_CASES
-    events, rounds = (30_000, 1) if quick else (120_000, 3)
+    events, rounds = (30_000, 1) if quick else (96_000, 3)
     base = None
     for case in cases:
         subjects = _subjects(case.lines, case.levels, case.shape, case.workers)

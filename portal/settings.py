@@ -334,8 +334,9 @@ SPECTACULAR_SETTINGS = {
 
 # --- charging ----------------------------------------------------------------------------------------------------
 
-#: Records charged in one transaction at most: bounds memory and the time the enterprise's row stays locked.
-CHARGING_GROUP_RECORDS = env.int("CHARGING_GROUP_RECORDS", default=4000)
+#: Records charged in one transaction at most, where so many wait: larger groups cost less a record (two thirds of what
+#: groups of 4,000 do), but hold the enterprise's row locked for longer, here about a second.
+CHARGING_GROUP_RECORDS = env.int("CHARGING_GROUP_RECORDS", default=16_000)
 #: Usage may lie this far in the future before it is suspended: clocks of networks differ.
 USAGE_FUTURE_TOLERANCE = timedelta(minutes=5)
 USAGE_BATCH_MOST_RECORDS = 10_000
