@@ -51,7 +51,7 @@ def operator() -> tuple[Operator, dict[str, Zone]]:
 def build(*, number: int, lines: int, levels: int, hot: bool) -> Subject:
     """An enterprise of `lines` lines on `levels` levels, with thresholds at every account.
 
-    `hot`: all usage draws on one bucket at the root; else every cost centre has one of its own.
+    `hot`: all usage draws on one bucket at the root; else every cost centre has data of its own.
     """
     now = datetime.now(UTC)
     made, zones = operator()
@@ -135,9 +135,9 @@ def _contract(enterprise: Enterprise, zones: dict[str, Zone], now: datetime) -> 
 
 
 def _allocate(enterprise: Enterprise, account_ids: list[int], now: datetime) -> None:
-    for bucket in Bucket.objects.filter(enterprise=enterprise, kind="grant", valid_until__gt=now):
-        for account_id in account_ids:
-            ledger.allocate(bucket_id=bucket.id, account_id=account_id, units=AMPLE // 1_000, actor=ACTOR, at=now)
+    bucket = Bucket.objects.get(enterprise=enterprise, kind="grant", service=Service.DATA, valid_until__gt=now)
+    for account_id in account_ids:
+        ledger.allocate(bucket_id=bucket.id, account_id=account_id, units=AMPLE // 1_000, actor=ACTOR, at=now)
 
 
 def usage(subject: Subject, count: int, *, tag: str, seed: int = 7) -> list[Usage]:
