@@ -6,7 +6,7 @@ changes or deletes a row (a trigger refuses both), never decides whether an act 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -34,7 +34,31 @@ def record(
     """
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("An act is recorded in its own transaction: open it first.")
-    return AuditEvent.objects.create(
+    made = event(
+        enterprise_id=enterprise_id,
+        account_id=account_id,
+        actor=actor,
+        action=action,
+        subject=subject,
+        detail=detail,
+        at=at,
+    )
+    made.save(force_insert=True)
+    return made
+
+
+def event(
+    *,
+    enterprise_id: int | None,
+    actor: str,
+    action: str,
+    subject: str,
+    detail: Mapping[str, Any] | None = None,
+    account_id: int | None = None,
+    at: datetime,
+) -> AuditEvent:
+    """An act that is not written yet, for `record_many`."""
+    return AuditEvent(
         enterprise_id=enterprise_id,
         account_id=account_id,
         at=at,
@@ -43,3 +67,10 @@ def record(
         subject=subject[:SUBJECT_LENGTH],
         detail=dict(detail or {}),
     )
+
+
+def record_many(events: Iterable[AuditEvent]) -> None:
+    """Write many acts at once, made by `event`. Needs their transaction."""
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("Acts are recorded in their own transaction: open it first.")
+    AuditEvent.objects.bulk_create(events)

@@ -189,6 +189,26 @@ def open_bucket(cursor, *, enterprise_id: int, new: NewBucket) -> tuple[int, boo
     return cursor.fetchone()[0], True
 
 
+def allocated_bucket(source: Bucket, *, account_id: int | None = None, line_id: int | None = None) -> NewBucket:
+    """The one bucket in which an account or a line holds what it is allocated of `source`; as long valid as that."""
+    owner = f"line:{line_id}" if account_id is None else f"account:{account_id}"
+    return NewBucket(
+        key=f"allocation:{source.id}:{owner}",
+        kind=BucketKind.ALLOCATION,
+        name=source.name,
+        service=source.service,
+        zone_ids=tuple(source.zone_ids),
+        priority=source.priority,
+        cycle_start=source.cycle_start,
+        valid_from=source.valid_from,
+        valid_until=source.valid_until,
+        account_id=account_id,
+        line_id=line_id,
+        allowance_id=source.allowance_id,
+        source_id=source.id,
+    )
+
+
 def mark_closed(cursor, *, bucket_ids: list[int], at: datetime) -> None:
     """Say that buckets have been closed: their rest is gone or carried over. Needs the charging lock."""
     cursor.execute("UPDATE balances_bucket SET closed_at = %s WHERE id = ANY(%s)", [at, bucket_ids])
@@ -229,8 +249,7 @@ def allocate(
     source = Bucket.objects.filter(id=bucket_id).first()
     if source is None:
         raise Refused("There is no such bucket.", field="bucket")
-    owner = f"line:{line_id}" if account_id is None else f"account:{account_id}"
-    target_key = f"allocation:{source.id}:{owner}"
+    target_key = allocated_bucket(source, account_id=account_id, line_id=line_id).key
     with locks.enterprise(source.enterprise_id), connection.cursor() as cursor:
         source.refresh_from_db()
         key = _own_key(source.enterprise_id, key)
@@ -243,21 +262,7 @@ def allocate(
                 f"“{source.name}” has {source.remaining_units} free units; {units} were asked for.",
                 field="units",
             )
-        new = NewBucket(
-            key=target_key,
-            kind=BucketKind.ALLOCATION,
-            name=source.name,
-            service=source.service,
-            zone_ids=tuple(source.zone_ids),
-            priority=source.priority,
-            cycle_start=source.cycle_start,
-            valid_from=source.valid_from,
-            valid_until=source.valid_until,
-            account_id=account_id,
-            line_id=line_id,
-            allowance_id=source.allowance_id,
-            source_id=source.id,
-        )
+        new = allocated_bucket(source, account_id=account_id, line_id=line_id)
         target_id, _ = open_bucket(cursor, enterprise_id=source.enterprise_id, new=new)
         moved = Transfer(uuid.uuid4(), source.id, target_id, units)
         _post_now(

@@ -16,7 +16,8 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from balances import contracts
+from balances import allocation, contracts
+from balances.allocation_plan import Wish
 from balances.models import AuditEvent, Bucket, Crossing, SuspendedUsage, UsageRecord
 from balances.scope import Verb
 from portal import asgi
@@ -69,6 +70,7 @@ SCREENS: dict[str, Screen] = {
     "accounts/<int:account_id>/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/children/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/lines/": Screen("alice carla olga", "account"),
+    "accounts/<int:account_id>/allowances/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/manage/": Screen("alice carla olga", "account"),
     "lines/mine/": Screen(EVERYBODY),
     "lines/<int:line_id>/": Screen("alice carla emil olga", "line"),
@@ -175,6 +177,9 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("GET", "buckets/<int:pk>/entries"): ("bucket", Route(may=AURORAS)),
     ("POST", "buckets/<int:pk>/allocations"): ("bucket", Route(Verb.MANAGE, AURORAS, REFUSED)),
     ("POST", "buckets/<int:pk>/returns"): ("bucket", Route(Verb.MANAGE, AURORAS, REFUSED)),
+    **_noun("allocations", "allocation", AURORAS),
+    ("POST", "allocations"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("POST", "allocations/<int:pk>/undo"): ("allocation", Route(Verb.MANAGE, AURORAS, (201, 422))),
     ("GET", "counters"): ("", Route(answers=(400,))),
     ("GET", "usage-records"): ("", Route(answers=(400,))),
     ("GET", "usage-records/<int:pk>"): ("usage", Route(may=NORTHS_LINE)),
@@ -249,6 +254,9 @@ class Things:
         spare_member = Membership.objects.create(
             user=cast.mallory, role="observer", enterprise=house.enterprise, account=account, valid_until=NOW
         )
+        bucket = Bucket.objects.filter(account=house.root).latest("cycle_start")
+        wishes = [Wish(1, ("account", account.id), units=1)]
+        allocated = allocation.apply(bucket_id=bucket.id, wishes=wishes, **doing)
         things.ids |= {
             "enterprise": house.enterprise.id,
             "account": account.id,
@@ -262,7 +270,8 @@ class Things:
             "threshold": mark.id,
             "spare threshold": spare.id,
             "crossing": Crossing.objects.get(threshold=mark).id,
-            "bucket": Bucket.objects.filter(account=house.root).first().id,
+            "bucket": bucket.id,
+            "allocation": allocated.id,
             "usage": UsageRecord.objects.get().id,
             "batch": batch,
             "suspended": SuspendedUsage.objects.get().id,

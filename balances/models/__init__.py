@@ -13,6 +13,7 @@ from .accounts import (
     Operator,
     Person,
 )
+from .allocations import Allocation
 from .audit import AuditEvent
 from .buckets import Bucket, Reservation
 from .contracts import Allowance, Contract, ContractVersion, Rate, Zone
@@ -24,6 +25,7 @@ __all__ = [
     "Account",
     "AccountPath",
     "AccountPlacement",
+    "Allocation",
     "Allowance",
     "AuditEvent",
     "Bucket",

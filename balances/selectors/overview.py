@@ -156,7 +156,7 @@ def services_of(scope: Scope, account: Account, terms: Terms, now: datetime) -> 
     above = _pools_above(scope, chain, terms, now)
     usage = usage_by_service(scope, account, terms)
     pool_owners = {service: pools[-1].owner.id for service, pools in above.items() if service not in held}
-    days = _days(scope, {account.id, *pool_owners.values()}, account.enterprise_id, terms, now)
+    days = daily_usage(scope, {account.id, *pool_owners.values()}, account.enterprise_id, terms, now)
     overviews = []
     for service in Service:
         if service not in held and service not in above and service not in usage:
@@ -280,7 +280,7 @@ def summed_by_service(counters) -> dict[int, Usage]:
     }
 
 
-def _days(
+def daily_usage(
     scope: Scope, owner_ids: set[int], enterprise_id: int, terms: Terms, now: datetime
 ) -> dict[tuple[int, int], list[DayUsage]]:
     """Units drawn from allowances a day, without gaps, by (account, service): the cycle, and enough for a pace."""

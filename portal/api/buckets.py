@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 import django_filters
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.response import Response
@@ -15,20 +12,9 @@ from balances import ledger
 from balances.models import Account, Bucket, Entry, Line
 from balances.models.ledger import EntryKind
 from balances.units import UNIT_NAMES
-from portal.api.authentication import actor_of
 from portal.api.endpoints import Endpoint
+from portal.api.idempotency import IDEMPOTENCY_KEY, key_of
 from portal.api.values import Body, IdFilter, InReach, InstantFilter, ServiceField, ServiceFilter, Units
-
-#: Short enough for the ledger's keys with the caller's name before it.
-KEY_LENGTH = 64
-_KEY = re.compile(rf"[\x21-\x7e]{{1,{KEY_LENGTH}}}")
-_IDEMPOTENCY_KEY = OpenApiParameter(
-    "Idempotency-Key",
-    OpenApiTypes.STR,
-    OpenApiParameter.HEADER,
-    description=f"Your own name for this act, up to {KEY_LENGTH} visible ASCII characters: sent again, it is done once "
-    "and answered as the first time; with another content it is refused. Keys of other users and tokens do not matter.",
-)
 
 
 class BucketSerializer(serializers.ModelSerializer):
@@ -144,7 +130,7 @@ class Buckets(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
         """
         return self.page(Entry.objects.within(self.scope).filter(bucket=self.get_object()), EntrySerializer)
 
-    @extend_schema(request=AllocationBody, responses={201: TransferSerializer}, parameters=[_IDEMPOTENCY_KEY])
+    @extend_schema(request=AllocationBody, responses={201: TransferSerializer}, parameters=[IDEMPOTENCY_KEY])
     @action(detail=True, methods=["post"], filterset_class=None)
     def allocations(self, request, pk: int) -> Response:
         """Allocate units of a bucket to an account or a line below its owner."""
@@ -156,27 +142,16 @@ class Buckets(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
             account_id=account.id if account else None,
             line_id=line.id if line else None,
             units=values["units"],
-            key=self._key(),
+            key=key_of(self.request),
             **self.write_context,
         )
         return self.made(transfer, TransferSerializer)
 
-    @extend_schema(request=ReturnBody, responses={201: TransferSerializer}, parameters=[_IDEMPOTENCY_KEY])
+    @extend_schema(request=ReturnBody, responses={201: TransferSerializer}, parameters=[IDEMPOTENCY_KEY])
     @action(detail=True, methods=["post"], filterset_class=None)
     def returns(self, request, pk: int) -> Response:
         """Give unused units of an allocated bucket back to the bucket that they came from."""
         bucket = self.get_object()
         units = self.body(ReturnBody)["units"]
-        transfer = ledger.take_back(bucket_id=bucket.id, units=units, key=self._key(), **self.write_context)
+        transfer = ledger.take_back(bucket_id=bucket.id, units=units, key=key_of(self.request), **self.write_context)
         return self.made(transfer, TransferSerializer)
-
-    def _key(self) -> str | None:
-        """The caller's idempotency key, apart from those of all other callers. Raises ValidationError."""
-        given = self.request.headers.get("Idempotency-Key")
-        if given is None:
-            return None
-        if not _KEY.fullmatch(given):
-            message = f"A key has 1 to {KEY_LENGTH} visible ASCII characters."
-            raise serializers.ValidationError({"Idempotency-Key": [message]}, code="key")
-        caller = actor_of(self.request).partition(" ")[0]
-        return f"{caller}:{given}"

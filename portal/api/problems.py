@@ -20,7 +20,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from balances.errors import Refused
+from balances.errors import Refused, RefusedRows
 from balances.locks import Busy
 
 log = structlog.get_logger(__name__)
@@ -89,9 +89,20 @@ def _of_framework(error: exceptions.APIException) -> Response:
 
 
 def _refused(error: Refused) -> Response:
+    if isinstance(error, RefusedRows):
+        return _refused_rows(error)
     pointer = f"/{error.field}" if error.field else ""
     code = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
     errors = [{"pointer": pointer, "code": code, "detail": error.message}]
+    return problem_answer(HTTPStatus.UNPROCESSABLE_ENTITY, "Refused", error.message, errors)
+
+
+def _refused_rows(error: RefusedRows) -> Response:
+    """Rows by their place in the request; nothing of any row was done."""
+    errors = [
+        {"pointer": f"/rows/{problem.row - 1}/{problem.field}", "code": problem.code, "detail": problem.message}
+        for problem in error.problems
+    ]
     return problem_answer(HTTPStatus.UNPROCESSABLE_ENTITY, "Refused", error.message, errors)
 
 

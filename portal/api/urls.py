@@ -6,6 +6,7 @@ from rest_framework.routers import SimpleRouter
 from portal.api import (
     access,
     accounts,
+    allocations,
     audit,
     buckets,
     contracts,
@@ -34,6 +35,7 @@ for address, view in {
     "thresholds": thresholds.Thresholds,
     "crossings": thresholds.Crossings,
     "buckets": buckets.Buckets,
+    "allocations": allocations.Allocations,
     "counters": usage.Counters,
     "usage-records": usage.UsageRecords,
     "usage-batches": usage_batches.UsageBatches,

@@ -6,6 +6,7 @@ from django.urls import path
 from portal.web import (
     account_admin,
     accounts,
+    allowances,
     charges,
     contracts,
     enterprises,
@@ -41,6 +42,7 @@ urlpatterns = [
     path("operator/enterprises/<int:enterprise_id>/contracts/new/", contracts.contract_new, name="contract-new"),
     path("operator/contracts/<int:contract_id>/", contracts.contract, name="contract"),
     path("operator/versions/<int:version_id>/", contracts.version, name="version"),
+    path("accounts/<int:account_id>/allowances/", allowances.allowances_of, name="account-allowances"),
     path("accounts/<int:account_id>/manage/", account_admin.account_admin, name="account-admin"),
     path("lines/<int:line_id>/manage/", line_admin.line_admin, name="line-admin"),
     path("files/", jobs.uploads_list, name="uploads"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from balances.models import Bucket, Entry
-from portal.api.buckets import KEY_LENGTH
+from portal.api.idempotency import KEY_LENGTH
 from tests.api.client import Api, charge, ids, read, refusal, used
 from tests.cast import MARCH, VOICE_UNITS, Cast
 

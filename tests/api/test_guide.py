@@ -125,12 +125,20 @@ def test_the_suspense_example_resolves_what_waits(cast: Cast, token: Api) -> Non
 
 
 def test_the_allocation_example_is_done_once(cast: Cast, token: Api) -> None:
-    example = the_example("/allocations")
+    example = the_example("/buckets/41/allocations")
     bucket = Bucket.objects.get(enterprise=cast.aurora.enterprise, service=2, cycle_start=MARCH)
     body = json.loads(example.body) | {"account": cast.aurora.accounts["NORTH"].id}
     key = {"Idempotency-Key": example.headers["Idempotency-Key"]}
     first = read(token.post(f"/buckets/{bucket.id}/allocations", body, **key), 201)
     assert read(token.post(f"/buckets/{bucket.id}/allocations", body, **key), 201) == first
+
+
+def test_the_example_of_sharing_out_is_planned(cast: Cast, token: Api) -> None:
+    body = json.loads(the_example("/v1/allocations").body)
+    bucket = Bucket.objects.get(enterprise=cast.aurora.enterprise, service=2, cycle_start=MARCH)
+    for row, code in zip(body["rows"], ("NORTH", "SOUTH"), strict=True):
+        row["account"] = cast.aurora.accounts[code].id
+    assert len(read(token.post("/allocations", body | {"bucket": bucket.id}))["rows"]) == 2
 
 
 def test_the_fields_of_a_delivery_and_its_outcomes_are_those_shown(cast: Cast, token: Api) -> None:

@@ -16,6 +16,7 @@ from portal import figures
 register = template.Library()
 
 register.filter("quantity", figures.quantity)
+register.filter("quantity_or_none", figures.quantity_or_none)
 register.filter("exact", figures.exact)
 register.filter("increment", figures.increment)
 register.filter("octets", figures.octets)
@@ -43,6 +44,18 @@ def ago(instant: datetime) -> str:
 def service_word(service: int) -> str:
     """Name of a service."""
     return figures.SERVICE_WORDS[service]
+
+
+@register.filter
+def actor_name(actor: str) -> str:
+    """Who did something, as people know them: without the number of user or token."""
+    return actor.partition(" ")[2] or actor
+
+
+@register.filter
+def cut_sign(units: int) -> int:
+    """How many, whichever way they went."""
+    return abs(units)
 
 
 @register.filter

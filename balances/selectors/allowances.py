@@ -1,0 +1,173 @@
+"""An account's own buckets, who below has what of one of them, and how long each side lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.db.models import Sum
+
+from balances import allocation
+from balances.allocation_plan import Holding, Receiver, Source
+from balances.models import Account, Allocation, Bucket, Line
+from balances.models.accounts import LineStatus
+from balances.models.counters import OwnerKind
+from balances.pace import DayUsage, Estimate, estimate
+from balances.scope import Scope
+from balances.selectors import tree
+from balances.selectors.overview import cycle_counters, daily_usage
+from balances.selectors.terms import Progress, Terms, progress_of, snapshot, terms_at
+
+#: Lines of the account itself that are listed without holding anything.
+MOST_IDLE_LINES = 30
+MOST_ACTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Receiving:
+    """Somebody below who holds units of the bucket, or may."""
+
+    owner: Account | Line
+    holding: Holding
+    used_units: int  # of the service in the cycle, whatever covered it
+    estimate: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The chosen bucket: what it holds, who has what of it, and the latest acts on it."""
+
+    bucket: Bucket
+    source: Source
+    estimate: Estimate
+    receivers: list[Receiving]
+    acts: list[Allocation]
+    has_more_lines: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AllowancesPage:
+    """An account's buckets of the cycle, by service and order of drawing, and the one that is looked at."""
+
+    account: Account
+    terms: Terms
+    progress: Progress
+    buckets: list[Bucket]
+    shown: Shown | None
+
+
+def allowances_page(
+    scope: Scope, account_id: int, *, bucket_id: int | None = None, clock: Callable[[], datetime] | None = None
+) -> AllowancesPage:
+    """Read the page; raises Account.DoesNotExist, or Bucket.DoesNotExist where `bucket_id` is not one of its own."""
+    with snapshot():
+        account = tree.account(scope, account_id)
+        progress = progress_of(account.enterprise_id)
+        now = clock() if clock else datetime.now(UTC)
+        terms = terms_at(account.enterprise_id, now)
+        buckets = own_buckets(scope, account, now)
+        if bucket_id is not None and bucket_id not in {bucket.id for bucket in buckets}:
+            raise Bucket.DoesNotExist
+        chosen = next((b for b in buckets if bucket_id in (None, b.id)), None)
+        shown = _shown(scope, account, chosen, terms, now) if chosen else None
+        return AllowancesPage(account, terms, progress, buckets, shown)
+
+
+def own_buckets(scope: Scope, account: Account, now: datetime) -> list[Bucket]:
+    """What the account holds itself, open at an instant, by service and order of drawing."""
+    held = Bucket.objects.within(scope).filter(
+        account_id=account.id, valid_from__lte=now, valid_until__gt=now, closed_at__isnull=True
+    )
+    return list(held.select_related("source__account").order_by("service", "priority", "valid_until", "id"))
+
+
+def _shown(scope: Scope, account: Account, bucket: Bucket, terms: Terms, now: datetime) -> Shown:
+    owners: dict[Receiver, Account | Line] = {}
+    for child in tree.children(scope, account):
+        owners["account", child.id] = child
+    holding = set(
+        Bucket.objects.within(scope).filter(source_id=bucket.id).values_list("account_id", "line_id").order_by()
+    )
+    held_by = {line_id for _, line_id in holding if line_id}
+    elsewhere = Account.objects.within(scope).filter(id__in={a for a, _ in holding if a} - {i for _, i in owners})
+    for other in elsewhere.order_by("lft"):
+        owners["account", other.id] = other
+    lines = Line.objects.within(scope).select_related("person", "account")
+    idle = lines.filter(account_id=account.id).exclude(status=LineStatus.RETIRED).exclude(id__in=held_by)
+    found = list(idle.order_by("msisdn")[: MOST_IDLE_LINES + 1])
+    for line in [*lines.filter(id__in=held_by).order_by("msisdn"), *found[:MOST_IDLE_LINES]]:
+        owners["line", line.id] = line
+    known = allocation.situation(bucket.id, owners)
+    paces = paces_of(scope, account, bucket, known.holdings, terms, now)
+    receivers = [
+        Receiving(owner, mine, paces.used(receiver), paces.of_receiver(mine))
+        for receiver, owner in owners.items()
+        if (mine := known.holdings.get(receiver)) is not None
+    ]
+    acts = Allocation.objects.within(scope).filter(bucket_id=bucket.id).select_related("undone_by").order_by("-id")
+    return Shown(
+        bucket,
+        known.source,
+        paces.of_source(known.source.remaining_units, known.holdings.values()),
+        receivers,
+        list(acts[:MOST_ACTS]),
+        has_more_lines=len(found) > MOST_IDLE_LINES,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Paces:
+    """How fast an account and those below it use a service, as far as days have been counted."""
+
+    account_id: int
+    days: dict[Receiver, list[DayUsage]]
+    cycle_units: dict[Receiver, int]
+    now: datetime
+    ends_at: datetime
+
+    def used(self, receiver: Receiver) -> int:
+        """Units used in the cycle, whatever covered them."""
+        return self.cycle_units.get(receiver, 0)
+
+    def of_receiver(self, holding: Holding) -> Estimate | None:
+        """How long what somebody holds lasts at their own pace; None for who holds nothing."""
+        if not holding.allocated_units:
+            return None
+        return self._estimate(holding.remaining_units, self.days.get(holding.receiver, []))
+
+    def of_source(self, remaining_units: int, holdings: Iterable[Holding]) -> Estimate:
+        """How long the rest lasts at the pace of those who draw on it: without those below that have units of their
+        own, because they use these first."""
+        mine = self.days.get(("account", self.account_id), [])
+        others = [self.days.get(h.receiver, []) for h in holdings if h.remaining_units and h.receiver[0] == "account"]
+        taken: dict[datetime, int] = {}
+        for days in others:
+            for day in days:
+                taken[day.starts_at] = taken.get(day.starts_at, 0) + day.units
+        rest = [DayUsage(day.starts_at, day.ends_at, max(day.units - taken.get(day.starts_at, 0), 0)) for day in mine]
+        return self._estimate(remaining_units, rest)
+
+    def _estimate(self, remaining_units: int, days: list[DayUsage]) -> Estimate:
+        return estimate(remaining_units=remaining_units, days=days, now=self.now, ends_at=self.ends_at)
+
+
+def paces_of(
+    scope: Scope, account: Account, bucket: Bucket, receivers: Collection[Receiver], terms: Terms, now: datetime
+) -> Paces:
+    """The paces of an account and of those below it; three queries."""
+    account_ids = {number for kind, number in receivers if kind == "account"} | {account.id}
+    line_ids = {number for kind, number in receivers if kind == "line"}
+    service, ends_at = bucket.service, bucket.valid_until
+    if terms.cycle is None:
+        return Paces(account.id, {}, {}, now, ends_at)
+    daily = daily_usage(scope, account_ids, account.enterprise_id, terms, now)
+    days: dict[Receiver, list[DayUsage]] = {("account", owner_id): daily[owner_id, service] for owner_id in account_ids}
+    used: dict[Receiver, int] = {}
+    for kind, word, ids in ((OwnerKind.ACCOUNT, "account", account_ids), (OwnerKind.LINE, "line", line_ids)):
+        counters = cycle_counters(scope, account.enterprise_id, kind, terms).filter(owner_id__in=ids, service=service)
+        for row in counters.values("owner_id").annotate(units=Sum("used_units")):
+            used[word, row["owner_id"]] = int(row["units"])
+    for line_id in line_ids:  # lines are not counted by day: their pace is that of the cycle
+        days["line", line_id] = [DayUsage(terms.cycle.starts_at, now, used.get(("line", line_id), 0))]
+    return Paces(account.id, days, used, now, ends_at)

@@ -1,0 +1,218 @@
+"""Wishes for an allocation as people type them: row by row, shared, or in a file; and as a shown plan sends them on.
+
+Owns: the little language of the fields ("20 GiB" is to be had in all, "+5 GiB" is given, "-5 GiB" taken back, "12.5 %"
+is of the whole) and the columns of the file. Whether it can be done is not its matter.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import dataclass, field
+
+from django.http import HttpRequest
+
+from balances.allocation import ROWS_MOST, Share, ShareBy
+from balances.allocation_plan import WHOLE, Act, Plan, Receiver, Wish
+from balances.errors import RowProblem
+from balances.models import Account, Line
+from balances.scope import Scope, Verb
+from balances.selectors.allowances import AllowancesPage
+from portal.web import quantities
+
+COLUMNS = ("receiver", "amount")
+FILE_BYTES_MOST = 1024 * 1024
+#: How many cycles a share by history looks back at.
+HISTORY_CYCLES = 3
+_MOVE = re.compile(r"(account|line) ([0-9]{1,18}) (-?[0-9]{1,18}) ([0-9]{1,18})")
+
+
+@dataclass(slots=True)
+class Typed:
+    """What was typed, as it was typed and as wishes; rows are counted from 1, of a file by its lines."""
+
+    wishes: list[Wish] = field(default_factory=list)
+    share: Share | None = None
+    problems: list[RowProblem] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
+    chosen: frozenset[str] = frozenset()
+    other: str = ""
+    other_amount: str = ""
+    share_amount: str = ""
+    share_by: str = ShareBy.EQUAL.value
+    is_file: bool = False
+    receiver_of_row: dict[int, Receiver] = field(default_factory=dict)
+
+    def wrong(self, row: int, column: str, message: str) -> None:
+        """Note what is wrong with a row."""
+        self.problems.append(RowProblem(row, column, "unreadable", message))
+
+    def wish(self, wish: Wish) -> None:
+        """Note a wish."""
+        self.wishes.append(wish)
+        self.receiver_of_row[wish.row] = wish.receiver
+
+
+def read(request: HttpRequest, page: AllowancesPage) -> Typed:
+    """The wishes of a form that was sent: `share`, `file`, or amounts by row."""
+    posted, service = request.POST, page.shown.bucket.service
+    if posted.get("action") == "file":
+        return _file(request, page)
+    typed = Typed(
+        chosen=frozenset(posted.getlist("among")),
+        other=posted.get("other", "").strip()[:80],
+        other_amount=posted.get("other-amount", "").strip()[:40],
+        share_amount=posted.get("share-amount", "").strip()[:40],
+        share_by=posted.get("share-by", ShareBy.EQUAL.value),
+    )
+    is_share = posted.get("action") == "share"
+    if is_share:
+        typed.share = _share(typed, service)
+    for row, receiving in enumerate(page.shown.receivers, start=1):
+        receiver = receiving.holding.receiver
+        key = f"{receiver[0]}-{receiver[1]}"
+        text = typed.texts[key] = posted.get(f"to-{key}", "").strip()[:40]
+        was = posted.get(f"was-{key}", "")
+        typed.receiver_of_row[row] = receiver
+        if is_share:
+            if key in typed.chosen:
+                typed.wish(Wish(row, receiver, Act.GIVE, weight=1))
+        elif text and text != was:
+            _read_amount(typed, row, receiver, text, service, expects=receiving.holding.allocated_units)
+    if typed.other and not is_share:
+        _read_other(typed, page, request.tenancy.scope)
+    if not typed.wishes and not typed.problems:
+        typed.wrong(1, "amount", "Choose at least one." if is_share else "Type an amount to see what it comes to.")
+    return typed
+
+
+def _share(typed: Typed, service: int) -> Share:
+    by = ShareBy.HISTORY if typed.share_by == ShareBy.HISTORY else ShareBy.EQUAL
+    units = None
+    if typed.share_amount:
+        try:
+            units = quantities.read(typed.share_amount, service)
+        except quantities.NotAQuantity as refusal:
+            typed.wrong(1, "share-amount", refusal.message)
+    return Share(units, by, HISTORY_CYCLES)
+
+
+def _read_other(typed: Typed, page: AllowancesPage, scope: Scope) -> None:
+    row = len(page.shown.receivers) + 1
+    receiver = _named({typed.other}, page, scope).get(typed.other)
+    if receiver is None:
+        typed.wrong(row, "other", f"Nothing below “{page.account.name}” has the code or number “{typed.other}”.")
+    elif not typed.other_amount:
+        typed.wrong(row, "other-amount", f"How much for “{typed.other}”?")
+    else:
+        _read_amount(typed, row, receiver, typed.other_amount, page.shown.bucket.service)
+
+
+def _read_amount(
+    typed: Typed, row: int, receiver: Receiver, text: str, service: int, expects: int | None = None
+) -> None:
+    """An amount as a wish; noted as wrong where it is none."""
+    sign = text[0] if text[0] in "+-\u2212" else ""
+    act = {"": Act.SET, "+": Act.GIVE}.get(sign, Act.TAKE_BACK)
+    amount = text[len(sign) :].strip()
+    try:
+        if amount.endswith("%"):
+            hundredths = quantities.number(amount[:-1]) * WHOLE / 100
+            if hundredths != hundredths.to_integral_value() or not 0 <= hundredths <= WHOLE:
+                raise quantities.NotAQuantity("A percentage lies between 0 and 100 and has at most two decimals.")
+            wish = Wish(row, receiver, act, percent_hundredths=int(hundredths), expects_units=expects)
+        else:
+            wish = Wish(row, receiver, act, quantities.read(amount, service), expects_units=expects)
+    except quantities.NotAQuantity as refusal:
+        typed.receiver_of_row[row] = receiver
+        typed.wrong(row, "amount", refusal.message)
+        return
+    typed.wish(wish)
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+def code_of(owner: Account | Line) -> str:
+    """How a file names an account or a line."""
+    return owner.code if isinstance(owner, Account) else f"+{owner.msisdn}"
+
+
+def _file(request: HttpRequest, page: AllowancesPage) -> Typed:
+    """The wishes of a file: all of them, or every problem with its line."""
+    typed = Typed(is_file=True)
+    sent = request.FILES.get("file")
+    if sent is None:
+        typed.wrong(1, "file", "Choose a file.")
+        return typed
+    if sent.size > FILE_BYTES_MOST:
+        typed.wrong(1, "file", "The file may have at most 1 MiB.")
+        return typed
+    try:
+        reader = csv.reader(io.StringIO(sent.read().decode("utf-8-sig"), newline=""), strict=True)
+        header = [column.strip().casefold() for column in next(reader, [])]
+        if not set(COLUMNS) <= set(header):
+            typed.wrong(1, "file", f"The first line must name the columns {' and '.join(COLUMNS)}.")
+            return typed
+        rows = [(reader.line_num, dict(zip(header, cells, strict=False))) for cells in reader if any(cells)]
+    except UnicodeDecodeError:
+        typed.wrong(1, "file", "The file is not UTF-8.")
+        return typed
+    except csv.Error as error:
+        typed.wrong(reader.line_num, "file", f"This line is no CSV: {error}.")
+        return typed
+    if len(rows) > ROWS_MOST:
+        typed.wrong(rows[ROWS_MOST][0], "file", f"At most {ROWS_MOST:,} rows fit into one file.")
+        return typed
+    _read_rows(typed, rows, page, request.tenancy.scope)
+    if not rows:
+        typed.wrong(2, "file", "There is no row.")
+    return typed
+
+
+def _read_rows(typed: Typed, rows: list[tuple[int, dict[str, str]]], page: AllowancesPage, scope: Scope) -> None:
+    named = _named({row.get("receiver", "").strip() for _, row in rows}, page, scope)
+    for line, row in rows:
+        name, amount = row.get("receiver", "").strip(), row.get("amount", "").strip()
+        receiver = named.get(name)
+        if receiver is None:
+            typed.wrong(line, "receiver", f"Nothing below “{page.account.name}” has the code or number “{name}”.")
+        elif not amount:
+            typed.wrong(line, "amount", f"The amount for “{name}” is missing.")
+        else:
+            _read_amount(typed, line, receiver, amount, page.shown.bucket.service)
+
+
+def _named(texts: set[str], page: AllowancesPage, scope: Scope) -> dict[str, Receiver]:
+    """Accounts by code and lines by number, as far as the reader runs them; whether they hang below is for the plan."""
+    mine = {"enterprise_id": page.account.enterprise_id}
+    codes = Account.objects.within(scope, Verb.MANAGE).filter(code__in=texts, **mine).exclude(id=page.account.id)
+    found: dict[str, Receiver] = {account.code: ("account", account.id) for account in codes}
+    by_digits = {"".join(c for c in text if c.isdigit()).removeprefix("00"): text for text in texts - found.keys()}
+    by_digits.pop("", None)
+    lines = Line.objects.within(scope, Verb.MANAGE).filter(msisdn__in=by_digits, **mine).order_by("status", "-id")
+    for line in lines:  # active ones first
+        found.setdefault(by_digits[line.msisdn], ("line", line.id))
+    return found
+
+
+# --- what a shown plan sends on ----------------------------------------------------------------------------------
+
+
+def as_text(plan: Plan) -> str:
+    """The moves of a plan as one field: receiver, units, and what was allocated when it was shown."""
+    return "\n".join(f"{m.receiver[0]} {m.receiver[1]} {m.units} {m.before.allocated_units}" for m in plan.moves)
+
+
+def from_text(text: str) -> list[Wish]:
+    """The same as wishes. Raises ValueError."""
+    wishes = []
+    for row, line in enumerate(text.splitlines(), start=1):
+        found = _MOVE.fullmatch(line.strip())
+        if found is None or row > ROWS_MOST:
+            raise ValueError(line)
+        kind, number, units, was = found[1], int(found[2]), int(found[3]), int(found[4])
+        act = Act.GIVE if units > 0 else Act.TAKE_BACK
+        wishes.append(Wish(row, (kind, number), act, abs(units), expects_units=was))
+    return wishes

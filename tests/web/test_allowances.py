@@ -1,0 +1,184 @@
+"""The Allowances screen: nothing moves before it was shown, then it is one click, and one to undo it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from balances import cycles
+from balances.models import Allocation, Bucket
+from balances.units import GIB, Service
+from tests.cast import ACTOR, Cast
+from tests.web.test_operating import Browser
+from tests.web.usage import charge, used
+
+pytestmark = pytest.mark.django_db
+
+PAGE = "account-allowances"
+
+
+class Desk:
+    """Alice before the Allowances of Aurora's root."""
+
+    def __init__(self, cast: Cast):
+        self.cast, self.root = cast, cast.aurora.root
+        cycles.open_cycles(enterprise_id=cast.aurora.enterprise.id, until=datetime.now(UTC), actor=ACTOR)
+        self.browser = Browser(cast.alice)
+        self.data = self.bucket(Service.DATA)
+
+    def bucket(self, service: Service) -> Bucket:
+        return Bucket.objects.filter(account=self.root, service=service, closed_at=None).latest("valid_until")
+
+    def field(self, code: str) -> str:
+        return f"account-{self.cast.aurora.accounts[code].id}"
+
+    def send(self, **values) -> str:
+        names = {
+            name: f"{name.partition('_')[0]}-{self.field(name.partition('_')[2])}"
+            for name in values
+            if name.startswith(("to_", "was_"))
+        }
+        values = {names.get(name, name): value for name, value in values.items()}
+        return self.browser.post(PAGE, self.root.id, **{"bucket": self.data.id, "action": "preview", **values})
+
+    def do(self, page: str) -> str:
+        """Press the one button of a preview."""
+        hidden = dict(re.findall(r'type="hidden" name="(key|moves)" value="([^"]*)"', page))
+        assert set(hidden) == {"key", "moves"}, page
+        return self.send(action="apply", **hidden)
+
+    def given(self, code: str) -> int:
+        received = Bucket.objects.filter(source=self.data, account=self.cast.aurora.accounts[code])
+        return sum(received.values_list("received_units", flat=True))
+
+
+@pytest.fixture
+def desk(cast: Cast) -> Desk:
+    return Desk(cast)
+
+
+def test_an_amount_is_shown_with_its_effect_then_done_then_undone(desk: Desk):
+    shown = desk.send(to_NORTH="20 GiB")
+    assert "nothing has moved yet" in shown
+    assert "100\u202fGiB" in shown
+    assert "80\u202fGiB" in shown
+    assert desk.given("NORTH") == 0
+    done = desk.do(shown)
+    assert "20\u202fGiB of “Data” given" in done
+    assert desk.given("NORTH") == 20 * GIB
+    undone = desk.send(action="undo", allocation=Allocation.objects.get().id)
+    assert "taken back" in undone
+    assert desk.given("NORTH") == 0
+
+
+def test_pressing_twice_moves_once(desk: Desk):
+    shown = desk.send(to_NORTH="+1 GiB")
+    desk.do(shown)
+    desk.do(shown)
+    assert desk.given("NORTH") == GIB
+
+
+@pytest.mark.parametrize(("text", "units"), [("12.5 %", 12.5), ("+3", 8), ("-3 GiB", 2), ("0", 0), ("4096 MiB", 4)])
+def test_amounts_are_read_as_people_type_them(desk: Desk, text: str, units: float):
+    desk.do(desk.send(to_NORTH="5 GiB"))
+    desk.do(desk.send(to_NORTH=text))
+    assert desk.given("NORTH") == units * GIB
+
+
+def test_what_was_not_touched_is_left_alone_whatever_happened_meanwhile(desk: Desk):
+    shown = desk.send(to_NORTH="5 GiB", was_NORTH="0 B", to_SOUTH="0 B", was_SOUTH="0 B")
+    desk.do(desk.send(to_SOUTH="7 GiB"))
+    desk.do(shown)
+    assert (desk.given("NORTH"), desk.given("SOUTH")) == (5 * GIB, 7 * GIB)
+
+
+def test_what_was_changed_meanwhile_is_not_done(desk: Desk):
+    shown = desk.send(to_NORTH="5 GiB")
+    desk.do(desk.send(to_NORTH="7 GiB"))
+    assert "Somebody has changed this" in desk.do(shown)
+    assert desk.given("NORTH") == 7 * GIB
+
+
+def test_what_does_not_fit_says_so_beside_its_field(desk: Desk):
+    page = desk.send(to_NORTH="60 GiB", to_SOUTH="50 GiB")
+    assert "There is not enough for 50\u202fGiB more: 40\u202fGiB is left for it." in page
+    assert 'value="60 GiB"' in page
+    assert f'id="problem-{desk.field("SOUTH")}"' in page
+    assert "is no quantity" in desk.send(to_NORTH="plenty")
+    assert Allocation.objects.count() == 0
+
+
+def test_units_are_shared_in_equal_parts_among_those_chosen(desk: Desk):
+    among = [desk.field("NORTH"), desk.field("SOUTH")]
+    desk.do(desk.send(**{"action": "share", "among": among, "share-amount": "9 GiB", "share-by": "equal"}))
+    assert desk.given("NORTH") == desk.given("SOUTH") == 4.5 * GIB
+    assert "None of these has used anything" in desk.send(
+        **{"action": "share", "among": among, "share-amount": "9 GiB", "share-by": "history"}
+    )
+
+
+def test_somebody_else_below_is_named_by_code_or_number(desk: Desk):
+    desk.do(desk.send(**{"other": "N-FIELD", "other-amount": "1 GiB"}))
+    desk.do(desk.send(**{"other": "+49 170 10000001", "other-amount": "2 GiB"}))
+    line = Bucket.objects.get(source=desk.data, line=desk.cast.aurora.lines["emil phone"])
+    assert (desk.given("N-FIELD"), line.received_units) == (GIB, 2 * GIB)
+    assert "has the code or number" in desk.send(**{"other": "E-LAB", "other-amount": "1 GiB"})
+
+
+def test_a_file_is_taken_whole_or_not_at_all(desk: Desk):
+    def send(text: str) -> str:
+        file = SimpleUploadedFile("allowances.csv", text.encode(), content_type="text/csv")
+        return desk.send(action="file", file=file)
+
+    desk.do(send("receiver,amount\nNORTH,10 GiB\n+4917010000001,1 GiB\nSOUTH,25 %\n"))
+    assert (desk.given("NORTH"), desk.given("SOUTH")) == (10 * GIB, 25 * GIB)
+    page = send("receiver,amount\nNORTH,11 GiB\nEAST,1 GiB\nSOUTH,much\nN-SALES,\n")
+    assert [line in page for line in ("Line 2:", "Line 3:", "Line 4:", "Line 5:")] == [False, True, True, True]
+    assert "no row of the file was taken" in page
+    assert desk.given("NORTH") == 10 * GIB
+    sheet = desk.browser.get(PAGE, desk.root.id, bucket=desk.data.id, csv=1)
+    assert "NORTH,10 GiB" in sheet
+    assert "Nothing would change" in send(sheet)
+    for nonsense in ("", "a,b\n1,2\n", "receiver,amount\n", 'receiver,amount\n"NORTH,1\n'):
+        assert "Nothing was moved" in send(nonsense)
+
+
+def test_used_reserved_and_available_are_shown_apart(desk: Desk):
+    desk.do(desk.send(to_NORTH="10 GiB"))
+    charge(desk.cast.aurora, used(desk.cast.aurora.lines["emil phone"], "data", 3 * GIB))
+    page = desk.browser.get(PAGE, desk.root.id, bucket=desk.data.id)
+    row = page[page.index(">North<") :]
+    cells = re.findall(r'data-label="([^"]+)">([^<]+)', row)[:4]
+    assert cells == [
+        ("Available", "7\u202fGiB"),
+        ("Reserved", "none"),
+        ("Used of it", "3\u202fGiB"),
+        ("Given on", "none"),
+    ]
+    assert "cannot be taken back" in desk.send(to_NORTH="2 GiB")
+
+
+def test_who_may_only_look_sees_no_form_and_cannot_send_one(desk: Desk):
+    desk.do(desk.send(to_SOUTH="10 GiB"))
+    dora, south = Browser(desk.cast.dora), desk.cast.aurora.accounts["SOUTH"]
+    page = dora.get(PAGE, south.id)
+    assert "Plant" in page
+    assert 'name="to-' not in page
+    dora.post(PAGE, south.id, action="preview")
+    assert dora.status == 404
+    dora.get(PAGE, desk.root.id)
+    assert dora.status == 404
+    carla = Browser(desk.cast.carla)
+    assert "holds no allowance of its own" in carla.get(PAGE, desk.cast.aurora.accounts["NORTH"].id)
+    carla.get(PAGE, desk.cast.aurora.accounts["NORTH"].id, bucket=desk.data.id)
+    assert carla.status == 404
+
+
+def test_moves_that_were_never_shown_are_refused(desk: Desk):
+    desk.send(action="apply", moves="account 1; DROP", key="k")
+    assert desk.browser.status == 400
+    foreign = desk.cast.borealis.accounts["NORTH"].id
+    assert "Nothing was moved" in desk.send(action="apply", moves=f"account {foreign} 5 0", key="k")
