@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 import urllib.request
@@ -73,6 +74,7 @@ def _start(command: list[str]) -> subprocess.Popen:
         stdout=subprocess.DEVNULL,
         stderr=(None if os.environ.get("BENCH_LOG") else subprocess.DEVNULL),
         start_new_session=True,
+        preexec_fn=processes.end_with_parent(signal.SIGKILL),  # a bench that is killed leaves nothing running
     )
 
 
