@@ -136,7 +136,7 @@ def situation(bucket_id: int, receivers: Iterable[Receiver] = ()) -> Situation:
     both = Bucket.objects.filter(Q(id=bucket_id) | Q(source_id=bucket_id, kind=BucketKind.ALLOCATION))
     rows = {row.id: row for row in both.select_related("account", "line__person")}  # one statement, one moment
     bucket = rows.pop(bucket_id)
-    holdings = {holding.receiver: holding for holding in map(_holding, rows.values())}
+    holdings = {holding.receiver: holding for holding in map(holding_of, rows.values())}
     missing = set(receivers) - holdings.keys()
     holdings |= _may_receive(bucket, missing)
     return Situation(bucket, source_of(bucket), holdings)
@@ -155,7 +155,8 @@ def source_of(bucket: Bucket) -> Source:
     )
 
 
-def _holding(bucket: Bucket) -> Holding:
+def holding_of(bucket: Bucket) -> Holding:
+    """An allocated bucket as what its owner holds."""
     return replace(
         _empty(bucket.account or bucket.line),  # type: ignore[arg-type]  # a constraint holds it to one of them
         allocated_units=bucket.received_units,
@@ -170,13 +171,7 @@ def _holding(bucket: Bucket) -> Holding:
 def _empty(owner: Account | Line) -> Holding:
     if isinstance(owner, Account):
         return Holding(("account", owner.id), owner.name, is_open=owner.closed_at is None)
-    return Holding(("line", owner.id), name_of(owner), is_open=owner.status != LineStatus.RETIRED)
-
-
-def name_of(line: Line) -> str:
-    """A line as people know it: its number, and whose it is."""
-    who = line.person.name if line.person else line.label
-    return f"{line} {who}".strip()
+    return Holding(("line", owner.id), owner.full_name, is_open=owner.status != LineStatus.RETIRED)
 
 
 def _may_receive(bucket: Bucket, receivers: set[Receiver]) -> dict[Receiver, Holding]:

@@ -72,6 +72,7 @@ SCREENS: dict[str, Screen] = {
     "accounts/<int:account_id>/lines/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/allowances/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/manage/": Screen("alice carla olga", "account"),
+    "buckets/<int:bucket_id>/": Screen("alice olga", "bucket"),
     "lines/mine/": Screen(EVERYBODY),
     "lines/<int:line_id>/": Screen("alice carla emil olga", "line"),
     "lines/<int:line_id>/charges/": Screen("alice carla emil olga", "line"),

@@ -226,6 +226,11 @@ class Line(models.Model):
     def __str__(self) -> str:
         return f"+{self.msisdn}"
 
+    @property
+    def full_name(self) -> str:
+        """As people know it: its number, and whose it is."""
+        return f"{self} {self.person.name if self.person else self.label}".strip()
+
 
 class LineAssignment(models.Model):
     """To which account a line belonged, and when. Usage follows the assignment of its own time (SCENARIOS 16)."""

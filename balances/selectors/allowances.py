@@ -6,16 +6,17 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from balances import allocation
 from balances.allocation_plan import Holding, Receiver, Source
 from balances.models import Account, Allocation, Bucket, Line
 from balances.models.accounts import LineStatus
+from balances.models.buckets import BucketKind
 from balances.models.counters import OwnerKind
 from balances.pace import DayUsage, Estimate, estimate
 from balances.scope import Scope
-from balances.selectors import tree
+from balances.selectors import history, tree
 from balances.selectors.overview import cycle_counters, daily_usage
 from balances.selectors.terms import Progress, Terms, progress_of, snapshot, terms_at
 
@@ -40,7 +41,7 @@ class Shown:
 
     bucket: Bucket
     source: Source
-    estimate: Estimate
+    estimate: Estimate | None
     receivers: list[Receiving]
     acts: list[Allocation]
     has_more_lines: bool
@@ -58,28 +59,53 @@ class AllowancesPage:
 
 
 def allowances_page(
-    scope: Scope, account_id: int, *, bucket_id: int | None = None, clock: Callable[[], datetime] | None = None
+    scope: Scope,
+    account_id: int,
+    *,
+    bucket_id: int | None = None,
+    as_of: datetime | None = None,
+    clock: Callable[[], datetime] | None = None,
 ) -> AllowancesPage:
-    """Read the page; raises Account.DoesNotExist, or Bucket.DoesNotExist where `bucket_id` is not one of its own."""
+    """Read the page, as it is or as it was at a past moment; without estimates then, and without acts.
+
+    Raises Account.DoesNotExist, or Bucket.DoesNotExist where `bucket_id` is not one of its own.
+    """
     with snapshot():
         account = tree.account(scope, account_id)
         progress = progress_of(account.enterprise_id)
         now = clock() if clock else datetime.now(UTC)
-        terms = terms_at(account.enterprise_id, now)
-        buckets = own_buckets(scope, account, now)
-        if bucket_id is not None and bucket_id not in {bucket.id for bucket in buckets}:
+        terms = terms_at(account.enterprise_id, as_of or now)
+        buckets = own_buckets(scope, account, as_of or now)
+        if as_of is not None:
+            history.at_moment(buckets, as_of)
+        elif bucket_id is not None and bucket_id not in {bucket.id for bucket in buckets}:
             raise Bucket.DoesNotExist
-        chosen = next((b for b in buckets if bucket_id in (None, b.id)), None)
-        shown = _shown(scope, account, chosen, terms, now) if chosen else None
+        chosen = next((b for b in buckets if bucket_id in (None, b.id)), buckets[0] if buckets else None)
+        shown = None
+        if chosen is not None:
+            shown = _shown(scope, account, chosen, terms, now) if as_of is None else _shown_then(scope, chosen, as_of)
         return AllowancesPage(account, terms, progress, buckets, shown)
 
 
-def own_buckets(scope: Scope, account: Account, now: datetime) -> list[Bucket]:
-    """What the account holds itself, open at an instant, by service and order of drawing."""
+def own_buckets(scope: Scope, account: Account, moment: datetime) -> list[Bucket]:
+    """What the account holds itself, open at a moment, by service and order of drawing."""
     held = Bucket.objects.within(scope).filter(
-        account_id=account.id, valid_from__lte=now, valid_until__gt=now, closed_at__isnull=True
+        Q(closed_at__isnull=True) | Q(closed_at__gt=moment),
+        account_id=account.id,
+        valid_from__lte=moment,
+        valid_until__gt=moment,
     )
     return list(held.select_related("source__account").order_by("service", "priority", "valid_until", "id"))
+
+
+def _shown_then(scope: Scope, bucket: Bucket, moment: datetime) -> Shown:
+    """The bucket, which has its quantities of the moment already, and who had what of it then."""
+    held = Bucket.objects.within(scope).filter(source_id=bucket.id, kind=BucketKind.ALLOCATION)
+    rows = history.at_moment(held.select_related("account", "line__person").order_by("id"), moment)
+    receivers = [
+        Receiving(row.account or row.line, allocation.holding_of(row), 0, None) for row in rows if row.received_units
+    ]
+    return Shown(bucket, allocation.source_of(bucket), None, receivers, [], has_more_lines=False)
 
 
 def _shown(scope: Scope, account: Account, bucket: Bucket, terms: Terms, now: datetime) -> Shown:

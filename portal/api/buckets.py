@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import django_filters
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers
@@ -9,12 +11,15 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from balances import ledger
-from balances.models import Account, Bucket, Entry, Line
+from balances.models import Account, Bucket, Line
 from balances.models.ledger import EntryKind
+from balances.selectors import history
+from balances.selectors.history import Told
 from balances.units import UNIT_NAMES
+from portal import entry_words
 from portal.api.endpoints import Endpoint
 from portal.api.idempotency import IDEMPOTENCY_KEY, key_of
-from portal.api.values import Body, IdFilter, InReach, InstantFilter, ServiceField, ServiceFilter, Units
+from portal.api.values import Body, IdFilter, InReach, Instant, InstantFilter, ServiceField, ServiceFilter, Units
 
 
 class BucketSerializer(serializers.ModelSerializer):
@@ -60,18 +65,34 @@ class BucketSerializer(serializers.ModelSerializer):
         return UNIT_NAMES[bucket.service]
 
 
-class EntrySerializer(serializers.ModelSerializer):
+class EntrySerializer(serializers.Serializer):
     """One change of the bucket; never changed afterwards."""
 
+    id = serializers.IntegerField(source="entry.id")
+    bucket = serializers.IntegerField(source="entry.bucket_id")
     kind = serializers.SerializerMethodField()
+    units = serializers.IntegerField(source="entry.units", help_text="Below zero: a correction of its kind.")
+    change_units = serializers.IntegerField(help_text="What it did to what remains.")
+    remaining_after = serializers.IntegerField(source="entry.remaining_after")
+    sentence = serializers.SerializerMethodField()
+    at = serializers.DateTimeField(source="entry.at", help_text="When it counts.")
+    recorded_at = serializers.DateTimeField(source="entry.recorded_at")
+    actor = serializers.CharField(source="entry.actor")
+    transfer = serializers.UUIDField(source="entry.transfer", allow_null=True)
 
-    class Meta:
-        model = Entry
-        fields = ["id", "bucket", "kind", "units", "remaining_after", "at", "recorded_at", "actor", "transfer"]
-
-    def get_kind(self, entry: Entry) -> str:
+    def get_kind(self, told: Told) -> str:
         """What the entry does: grant, consume, transfer_in, ..."""
-        return EntryKind(entry.kind).name.lower()
+        return EntryKind(told.entry.kind).name.lower()
+
+    def get_sentence(self, told: Told) -> str:
+        """The same in words, with who is on the other side."""
+        return entry_words.sentence(told)
+
+
+class AsOfQuery(serializers.Serializer):
+    """A moment of the past."""
+
+    as_of = Instant(required=False, help_text="The quantities as they were at this moment; buckets that had begun.")
 
 
 class AllocationBody(Body):
@@ -116,19 +137,39 @@ class Buckets(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     """Buckets of the accounts and lines in reach."""
 
     tag = "Buckets"
-    summaries = {"list": "List buckets", "retrieve": "Read a bucket"}
     queryset = Bucket.objects.all()
     serializer_class = BucketSerializer
     filterset_class = BucketFilters
+
+    @extend_schema(parameters=[AsOfQuery])
+    def list(self, request) -> Response:
+        """List buckets, as they are or as they were.
+
+        `as_of` reckons the quantities from the entries up to that moment.
+        """
+        moment = self._moment()
+        if moment is None:
+            return super().list(request)
+        rows = self.filter_queryset(self.get_queryset()).filter(valid_from__lte=moment)
+        return self.get_paginated_response(
+            self._data(history.at_moment(self.paginate_queryset(rows), moment), None, many=True)
+        )
+
+    @extend_schema(parameters=[AsOfQuery])
+    def retrieve(self, request, pk: int) -> Response:
+        """Read a bucket, as it is or as it was."""
+        bucket, moment = self.get_object(), self._moment()
+        return self.shown(bucket if moment is None else history.at_moment([bucket], moment)[0])
 
     @extend_schema(responses=EntrySerializer(many=True))
     @action(detail=True, methods=["get"], filterset_class=None)
     def entries(self, request, pk: int) -> Response:
         """List a bucket's ledger, latest first.
 
-        Read it from the end to see why the bucket holds what it holds.
+        Each entry says what happened, who did it, with whom, and what remained: why the bucket holds what it holds.
         """
-        return self.page(Entry.objects.within(self.scope).filter(bucket=self.get_object()), EntrySerializer)
+        entries = self.paginate_queryset(history.entries_of(self.scope, self.get_object()))
+        return self.get_paginated_response(self._data(history.told(self.scope, entries), EntrySerializer, many=True))
 
     @extend_schema(request=AllocationBody, responses={201: TransferSerializer}, parameters=[IDEMPOTENCY_KEY])
     @action(detail=True, methods=["post"], filterset_class=None)
@@ -155,3 +196,10 @@ class Buckets(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
         units = self.body(ReturnBody)["units"]
         transfer = ledger.take_back(bucket_id=bucket.id, units=units, key=key_of(self.request), **self.write_context)
         return self.made(transfer, TransferSerializer)
+
+    def _moment(self) -> datetime | None:
+        """The moment that is asked for; not one to come. Raises ValidationError."""
+        moment = self.query(AsOfQuery).get("as_of")
+        if moment is not None and moment > self.now():
+            raise serializers.ValidationError({"as_of": ["This moment has not come yet."]}, code="future")
+        return moment

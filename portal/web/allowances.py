@@ -24,9 +24,11 @@ from balances.pace import Estimate
 from balances.scope import Scope, Verb
 from balances.selectors import allowances, tree
 from balances.selectors.allowances import AllowancesPage
+from balances.selectors.terms import terms_at
 from portal import figures
 from portal.web import allowance_wishes, quantities
 from portal.web.allowance_wishes import Typed
+from portal.web.as_of import AsOfForm
 from portal.web.context import place
 from portal.web.forms import acting
 from portal.web.reach import found
@@ -60,7 +62,11 @@ def allowances_of(request: HttpRequest, account_id: int) -> HttpResponse:
     """The page; what is sent is shown with its effect (`preview`), done (`apply`) or undone (`undo`)."""
     scope: Scope = request.tenancy.scope
     bucket_id = _number(request.POST.get("bucket") or request.GET.get("bucket"))
-    page = found(allowances.allowances_page, scope, account_id, bucket_id=bucket_id)
+    account = found(tree.account, scope, account_id)
+    now = acting(request)["at"]
+    form = AsOfForm.of(request, terms_at(account.enterprise_id, now).zone, now)
+    as_of = form.moment if request.method == "GET" else None
+    page = found(allowances.allowances_page, scope, account_id, bucket_id=bucket_id, as_of=as_of)
     place(request, account=page.account, section="account-allowances")
     manages = scope.allows(Verb.MANAGE, enterprise_id=page.account.enterprise_id, account_id=page.account.id)
     typed = Typed()
@@ -84,7 +90,9 @@ def allowances_of(request: HttpRequest, account_id: int) -> HttpResponse:
         "page": page,
         "shown": page.shown,
         "receivers": _receivers(page, typed) if page.shown else [],
-        "manages": manages,
+        "manages": manages and as_of is None,
+        "form": form,
+        "keep": [("bucket", bucket_id)],
         "typed": typed,
         "problems": [(problem.row, _words(problem, page)) for problem in typed.problems[:MOST_PROBLEMS]],
         "more_problems": max(len(typed.problems) - MOST_PROBLEMS, 0),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from balances.models import Bucket, Entry
 from portal.api.idempotency import KEY_LENGTH
 from tests.api.client import Api, charge, ids, read, refusal, used
-from tests.cast import MARCH, VOICE_UNITS, Cast
+from tests.cast import MARCH, NOW, VOICE_UNITS, Cast
 
 
 def voice(cast: Cast, house: str = "aurora") -> Bucket:
@@ -104,3 +106,36 @@ def test_the_ledger_of_a_bucket_tells_why_it_holds_what_it_holds(cast: Cast, ali
         ("consume", 61, VOICE_UNITS - 61),
         ("grant", VOICE_UNITS, VOICE_UNITS),
     ]
+    assert [(entry["change_units"], entry["sentence"]) for entry in entries] == [
+        (-61, "Used: records that were charged together."),
+        (VOICE_UNITS, "Granted by the contract for this cycle."),
+    ]
+
+
+def test_an_entry_says_with_whom_as_far_as_one_may_know(cast: Cast, alice: Api, carla: Api) -> None:
+    body = {"account": cast.aurora.accounts["NORTH"].id, "units": 600}
+    bucket = voice(cast)
+    given = read(alice.post(f"/buckets/{bucket.id}/allocations", body), 201)["to_bucket"]
+    read(carla.post(f"/buckets/{given}/returns", {"units": 200}), 201)
+
+    def sentences(api: Api, bucket_id: int) -> list[str]:
+        return [entry["sentence"] for entry in read(api.get(f"/buckets/{bucket_id}/entries"))["results"]][:2]
+
+    assert sentences(alice, bucket.id) == ["Taken back from North.", "Given to North."]
+    outside = "an account outside your view"
+    assert sentences(carla, given) == [f"Taken back by {outside}.", f"Received from {outside}."]
+
+
+def test_buckets_as_they_were(cast: Cast, alice: Api) -> None:
+    bucket = voice(cast)
+    charge(cast.aurora, used(1, service="voice", units=61))
+    before = (NOW - timedelta(hours=1)).isoformat()
+    assert read(alice.get(f"/buckets/{bucket.id}"))["used_units"] == 61
+    then = read(alice.get(f"/buckets/{bucket.id}", as_of=before))
+    assert (then["used_units"], then["remaining_units"]) == (0, VOICE_UNITS)
+    listed = read(alice.get("/buckets", as_of=before, service="voice"))["results"]
+    assert {row["used_units"] for row in listed} == {0}
+    assert ids(alice.get("/buckets", as_of=(MARCH - timedelta(days=1)).isoformat())).isdisjoint({bucket.id})
+    later = (NOW + timedelta(hours=1)).isoformat()
+    assert refusal(alice.get("/buckets", as_of=later), 400)["pointer"] == "/as_of"
+    assert refusal(alice.get("/buckets", as_of="yesterday"), 400)["pointer"] == "/as_of"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -151,7 +152,7 @@ def test_used_reserved_and_available_are_shown_apart(desk: Desk):
     charge(desk.cast.aurora, used(desk.cast.aurora.lines["emil phone"], "data", 3 * GIB))
     page = desk.browser.get(PAGE, desk.root.id, bucket=desk.data.id)
     row = page[page.index(">North<") :]
-    cells = re.findall(r'data-label="([^"]+)">([^<]+)', row)[:4]
+    cells = re.findall(r'data-label="([^"]+)">(?:<a[^>]*>)?([^<]+)', row)[:4]
     assert cells == [
         ("Available", "7\u202fGiB"),
         ("Reserved", "none"),
@@ -182,3 +183,39 @@ def test_moves_that_were_never_shown_are_refused(desk: Desk):
     assert desk.browser.status == 400
     foreign = desk.cast.borealis.accounts["NORTH"].id
     assert "Nothing was moved" in desk.send(action="apply", moves=f"account {foreign} 5 0", key="k")
+
+
+def test_a_bucket_says_why_it_holds_what_it_holds(desk: Desk):
+    desk.do(desk.send(to_NORTH="10 GiB"))
+    charge(desk.cast.aurora, used(desk.cast.aurora.lines["frida phone"], "data", 3 * GIB))
+    page = desk.browser.get("bucket", desk.data.id)
+    for words in (
+        "Given to North.",
+        "Used: records that were charged together.",
+        "Granted by the contract",
+        "Alice Arden",
+    ):
+        assert words in page
+    assert "87\u202fGiB" in page
+    moves = desk.browser.get("bucket", desk.data.id, moves=1)
+    assert "Given to North." in moves
+    assert "Used: records" not in moves
+    carla = Browser(desk.cast.carla)
+    held = Bucket.objects.get(source=desk.data)
+    assert "Received from an account outside your view." in carla.get("bucket", held.id)
+    carla.get("bucket", desk.data.id)
+    assert carla.status == 404
+
+
+def test_pages_show_balances_as_they_were_and_say_so(desk: Desk):
+    desk.do(desk.send(to_NORTH="10 GiB"))
+    then = desk.data.valid_from.astimezone(ZoneInfo("Europe/Berlin")).strftime("%Y-%m-%dT%H:%M")
+    page = desk.browser.get(PAGE, desk.root.id, as_of=then)
+    assert "These are the balances of that moment" in page
+    assert "Nobody below had any of it" in page
+    assert "Show what it comes to" not in page
+    assert "Given to North." not in desk.browser.get("bucket", desk.data.id, as_of=then)
+    ahead = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%dT%H:%M")
+    for page in (desk.browser.get(PAGE, desk.root.id, as_of=ahead), desk.browser.get(PAGE, desk.root.id, as_of="soon")):
+        assert "field-error" in page
+        assert desk.browser.status == 200
