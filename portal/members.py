@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.contrib.auth.tokens import default_token_generator
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
 
 from balances import audit, fields
 from balances.errors import Refused
@@ -74,8 +78,8 @@ def invite(
 ) -> Membership:
     """A role in an enterprise for whoever has this e-mail address, which `giver` must hold there as well.
 
-    Somebody new becomes a user who cannot sign in until a password is set. Opens its own transaction. Raises NotYours,
-    NoPlace, AlreadyMember, Unreadable.
+    Somebody new becomes a user who can sign in once they have set a password at their `welcome_path`. Opens its own
+    transaction. Raises NotYours, NoPlace, AlreadyMember, Unreadable.
     """
     email = fields.email(email)
     if not email:
@@ -101,6 +105,26 @@ def invite(
             actor=actor,
             at=at,
         )
+
+
+def welcome_path(user: User, *, giver: Scope) -> str | None:
+    """The address at which somebody new sets a first password; good for three days (PASSWORD_RESET_TIMEOUT), and once.
+
+    None where there is nothing to hand out: the user has a password, or also holds roles that `giver` could not have
+    given; whoever got the link would get those, too.
+    """
+    if user.has_usable_password() or not user.is_active:
+        return None
+    for held in Membership.objects.filter(user=user).select_related("enterprise", "account", "person"):
+        try:
+            if held.enterprise is None:
+                return None
+            refuse_more_than_held(giver, held.role, held.enterprise, held.account, held.person)
+        except NotYours:
+            return None
+    return reverse(
+        "welcome", args=[urlsafe_base64_encode(force_bytes(user.pk)), default_token_generator.make_token(user)]
+    )
 
 
 def end(*, membership: Membership, giver: Scope, actor: str, at: datetime) -> None:

@@ -63,6 +63,7 @@ class Screen:
 SCREENS: dict[str, Screen] = {
     "": Screen(MEMBERS, status=302, others=403),
     "sign-in/": Screen(EVERYBODY, status=302, stranger=200),
+    "welcome/<uidb64>/<token>/": Screen(EVERYBODY, "welcome", stranger=200),
     "sign-out/": Screen(EVERYBODY, status=405),
     "theme/": Screen(EVERYBODY, status=405, stranger=405, posted=(302,)),
     "enterprises/<int:enterprise_id>/": Screen("alice carla dora olga", "enterprise", status=302),
@@ -283,6 +284,7 @@ class Things:
             "audit event": AuditEvent.objects.filter(action="threshold.set", account=account).first().id,
             "token": things.ids["feed token"],
             "kind": "people",
+            "welcome": "MQ/unknown",
         }
         return things
 
@@ -320,8 +322,8 @@ def addresses(resolver: URLResolver, prefix: str = "") -> list[tuple[str, URLPat
 
 
 def filled(route: str, thing: object) -> str:
-    """A route with its one parameter put in."""
-    start, end = route.find("<"), route.find(">")
+    """A route with its parameter, or all of several at once, put in."""
+    start, end = route.find("<"), route.rfind(">")
     return "/" + (route if start < 0 else f"{route[:start]}{thing}{route[end + 1 :]}")
 
 

@@ -38,6 +38,17 @@ class MembershipSerializer(serializers.ModelSerializer):
         fields = ["id", "email", "name", "role", "enterprise", "account", "person", "valid_until", "created_at"]
 
 
+class JoinedSerializer(MembershipSerializer):
+    """A role that was just given."""
+
+    welcome_url = serializers.URLField(
+        allow_null=True, help_text="Where somebody new sets a password; null for those who sign in with theirs."
+    )
+
+    class Meta(MembershipSerializer.Meta):
+        fields = [*MembershipSerializer.Meta.fields, "welcome_url"]
+
+
 class NewMemberBody(Body):
     """A role to be given; nobody gives more than they hold at that place."""
 
@@ -84,7 +95,7 @@ class Members(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
 
     @extend_schema(
         request=NewMemberBody,
-        responses={201: MembershipSerializer},
+        responses={201: JoinedSerializer},
         examples=[
             OpenApiExample(
                 "A cost-centre manager",
@@ -96,10 +107,13 @@ class Members(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     def create(self, request) -> Response:
         """Give somebody a role.
 
-        Whoever is new becomes a user, who can sign in once a password is set.
+        Whoever is new becomes a user, who sets a password at `welcome_url`: hand it on. It is good once, for three
+        days.
         """
         membership = members.invite(giver=self.scope, **self.body(NewMemberBody), **self.write_context)
-        return self.made(membership)
+        path = members.welcome_path(membership.user, giver=self.scope)
+        membership.welcome_url = request.build_absolute_uri(path) if path else None
+        return self.made(membership, JoinedSerializer)
 
     @extend_schema(responses={204: None})
     def destroy(self, request, pk: int) -> Response:

@@ -14,7 +14,7 @@ from balances import hierarchy
 from balances.models import Account, Contract, ContractVersion, Enterprise, Line, Operator, Person
 from balances.scope import Scope, Verb
 from portal import members
-from portal.models import Membership, Role
+from portal.models import Membership, Role, User
 from portal.web.context import place
 from portal.web.forms import PortalForm, acting, attempt, sent
 
@@ -85,6 +85,11 @@ def enterprise_admin(request: HttpRequest, enterprise_id: int) -> HttpResponse:
     joined = attempt(form, invite)
     if joined is not None:
         messages.success(request, f"{joined.user} is {joined.get_role_display()} of {enterprise.name} now.")
+        _hand_out_link(request, joined.user)
+        return redirect("enterprise-admin", enterprise.id)
+    if request.POST.get("action") == "welcome":
+        member = get_object_or_404(Membership, id=request.POST.get("member"), enterprise=enterprise)
+        _hand_out_link(request, member.user)
         return redirect("enterprise-admin", enterprise.id)
     contracts = Contract.objects.filter(enterprise=enterprise).prefetch_related("versions")
     memberships = Membership.objects.filter(enterprise=enterprise).select_related("user", "account", "person")
@@ -106,6 +111,14 @@ def enterprise_admin(request: HttpRequest, enterprise_id: int) -> HttpResponse:
             "has_contract": published.exists(),
         },
     )
+
+
+def _hand_out_link(request: HttpRequest, user: User) -> None:
+    """Show the link at which somebody new sets a password; those who have one sign in with it."""
+    path = members.welcome_path(user, giver=request.tenancy.scope)
+    if path:
+        link = request.build_absolute_uri(path)
+        messages.info(request, f"Hand {user} this link to set a password; it is good once, for three days: {link}")
 
 
 def administered(request: HttpRequest, enterprise_id: int) -> Enterprise:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.views import LoginView
+from django.contrib.auth.views import LoginView, PasswordResetConfirmView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
@@ -30,6 +30,18 @@ class SignIn(LoginView):
         form = super().get_form(form_class)
         form.error_messages["invalid_login"] = "E-mail and password do not fit together. Mind upper and lower case."
         return form
+
+
+@method_decorator(
+    [login_not_required, never_cache, sensitive_post_parameters("new_password1", "new_password2")], name="dispatch"
+)
+class Welcome(PasswordResetConfirmView):
+    """The first password of somebody who was let in; the link is good once."""
+
+    template_name = "sessions/welcome.html"
+    success_url = "/"
+    post_reset_login = True
+    post_reset_login_backend = "django.contrib.auth.backends.ModelBackend"
 
 
 def home(request: HttpRequest) -> HttpResponse:

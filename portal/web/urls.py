@@ -26,6 +26,7 @@ from portal.web import (
 urlpatterns = [
     path("", sessions.home, name="home"),
     path("sign-in/", sessions.SignIn.as_view(), name="sign-in"),
+    path("welcome/<uidb64>/<token>/", sessions.Welcome.as_view(), name="welcome"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("theme/", sessions.theme, name="theme"),
     path("enterprises/<int:enterprise_id>/", sessions.enterprise, name="enterprise"),

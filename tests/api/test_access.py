@@ -69,6 +69,7 @@ def test_roles_are_given_within_what_the_giver_holds(cast: Cast, alice: Api, car
     made = read(carla.post("/members", body), 201)
     assert (made["email"], made["enterprise"]) == ("new@example.org", cast.aurora.enterprise.id)
     assert not User.objects.get(email="new@example.org").has_usable_password()
+    assert "/welcome/" in made["welcome_url"]
     assert refusal(carla.post("/members", body), 422)["code"] == "already_member"
     assert refusal(carla.post("/members", body | {"account": south}), 400)["pointer"] == "/account"
     owner = {"email": "o@example.org", "role": "owner", "enterprise": cast.aurora.enterprise.id}

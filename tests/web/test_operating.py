@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from datetime import timedelta
 
 import pytest
@@ -32,7 +33,7 @@ from balances.units import GIB, Service
 from portal.charging import ingest, pipeline
 from portal.charging.columns import REQUIRED
 from portal.charging.records import read_mapping
-from portal.models import ApiToken, ColumnProfile, Job, Membership
+from portal.models import ApiToken, ColumnProfile, Job, Membership, User
 from portal.provisioning import imports, jobs, work
 from tests.cast import ACTOR, NOW, Cast, issue_token, set_rates
 
@@ -271,6 +272,32 @@ def test_records_of_nobodys_line_are_for_the_operator(cast: Cast):
 
 
 # --- the operator's side --------------------------------------------------------------------------------------
+
+
+def test_somebody_new_sets_a_password_once_at_the_link_that_was_handed_out(cast: Cast):
+    olga, newcomer = Browser(cast.olga), Client()
+    enterprise = cast.aurora.enterprise
+    html = olga.act("enterprise-admin", enterprise.id, action="invite", email="cleo@example.org", role="owner")
+    link = re.search(r"http://testserver(/welcome/[^/]+/[^/]+/)", html)[1]
+    form = newcomer.get(link, follow=True)
+    chosen = {"new_password1": "eleven-green-bottles", "new_password2": "eleven-green-bottles"}
+    done = newcomer.post(form.request["PATH_INFO"], chosen, follow=True)
+    assert enterprise.name in done.content.decode()
+    assert "no longer works" in Client().get(link, follow=True).content.decode()
+    member = Membership.objects.get(user__email="cleo@example.org")
+    html = olga.post("enterprise-admin", enterprise.id, action="welcome", member=member.id)
+    assert "/welcome/" not in html
+
+
+def test_no_link_is_handed_out_for_somebody_who_also_belongs_elsewhere(cast: Cast):
+    olga, html = Browser(cast.olga), ""
+    for house in (cast.borealis, cast.aurora):
+        person = User.objects.get_or_create(email="both@example.org")[0]
+        Membership.objects.create(user=person, role="owner", enterprise=house.enterprise)
+    Membership.objects.filter(user=cast.olga, enterprise=cast.borealis.enterprise).delete()
+    member = Membership.objects.get(user__email="both@example.org", enterprise=cast.aurora.enterprise)
+    html = olga.post("enterprise-admin", cast.aurora.enterprise.id, action="welcome", member=member.id)
+    assert "/welcome/" not in html
 
 
 def test_an_enterprise_is_set_up_from_nothing_to_a_published_contract(cast: Cast):
