@@ -17,6 +17,9 @@ MICROS_PER_MAJOR = 1_000_000
 #: The largest quantity one usage record may report: 1 PiB, far above any real session (SCENARIOS 17).
 LARGEST_UNITS = 2**50
 
+#: The same by service: a pebibyte, three years of a call, a million messages, a thousand people for months.
+MOST_UNITS = {1: LARGEST_UNITS, 2: 10**8, 3: 10**6, 4: 10**10}
+
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
 

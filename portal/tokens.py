@@ -11,7 +11,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -25,6 +25,8 @@ from portal.models import ApiToken, User
 
 #: What a token begins with, so that people and secret scanners recognise one.
 MARK = "ent"
+#: `last_used_at` is written no more often than this.
+TOUCH_AFTER = timedelta(minutes=1)
 _PLAIN = re.compile(rf"{MARK}_([0-9a-f]{{8}})_([A-Za-z0-9_-]{{43}})", re.ASCII)
 
 
@@ -96,6 +98,12 @@ def find(plain: str, *, at: datetime | None = None) -> ApiToken | None:
     if token.expires_at and token.expires_at <= (at or timezone.now()):
         return None
     return token
+
+
+def touch(token: ApiToken, *, at: datetime) -> None:
+    """Note that a token was used; written once a minute at most."""
+    if token.last_used_at is None or at - token.last_used_at > TOUCH_AFTER:
+        ApiToken.objects.filter(pk=token.pk).update(last_used_at=at)
 
 
 def revoke(*, token: ApiToken, actor: str, at: datetime) -> ApiToken:

@@ -6,8 +6,6 @@ Never decides what a token may do: that is `portal.access.scope_of_token`.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
@@ -18,9 +16,6 @@ from balances.scope import Scope
 from portal import tokens
 from portal.access import scope_of, scope_of_token
 from portal.models import ApiToken, User
-
-#: `last_used_at` is written no more often than this.
-TOUCH_AFTER = timedelta(minutes=1)
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -33,9 +28,7 @@ class TokenAuthentication(BaseAuthentication):
         token = tokens.find(plain.strip())
         if token is None or token.created_by is None or not token.created_by.is_active:
             raise AuthenticationFailed("This token is unknown, revoked or expired.")
-        now = timezone.now()
-        if token.last_used_at is None or now - token.last_used_at > TOUCH_AFTER:
-            ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
+        tokens.touch(token, at=timezone.now())
         return token.created_by, token
 
     def authenticate_header(self, request: Request) -> str:

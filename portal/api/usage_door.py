@@ -199,6 +199,7 @@ def _caller(authorization: str) -> _Caller:
                 "This token is unknown, revoked or expired.",
                 headers={"www-authenticate": "Bearer"},
             )
+        tokens.touch(token, at=datetime.now(UTC))
         caller = _Caller(
             f"token:{token.pk} {token.name}", token.operator_id, token.enterprise_id, scope_of_token(token)
         )

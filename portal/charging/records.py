@@ -144,6 +144,8 @@ def _normalise(record: Incoming) -> Usage:
     if service is None:
         known = ", ".join(units.SERVICES_BY_NAME)
         raise _Fault(SuspenseReason.UNKNOWN_SERVICE, f"service is “{record.service}”; known are {known}.")
+    if record.units > units.MOST_UNITS[service]:
+        raise _Fault(SuspenseReason.ABSURD_UNITS, _absurd(record.units, units.MOST_UNITS[service]))
     if record.msisdn:
         kind, digits = 1, record.msisdn
     elif record.imsi:
@@ -173,6 +175,10 @@ def _normalise(record: Incoming) -> Usage:
         imei=record.imei,
         attributes=record.attributes,
     )
+
+
+def _absurd(value: float, most: int) -> str:
+    return f"units is {value}; at most {most} is believed."
 
 
 def _refuse_unstorable(attributes: dict[str, Any]) -> None:
@@ -225,10 +231,7 @@ def _explain(mapping: Mapping[str, Any], error: msgspec.ValidationError) -> tupl
         if isinstance(value, int | float) and value < 0:
             return SuspenseReason.NEGATIVE_UNITS, f"units is {value}; usage is never negative."
         if isinstance(value, int | float) and value > units.LARGEST_UNITS:
-            return (
-                SuspenseReason.ABSURD_UNITS,
-                f"units is {value}; at most {units.LARGEST_UNITS} is believed.",
-            )
+            return SuspenseReason.ABSURD_UNITS, _absurd(value, units.LARGEST_UNITS)
     if field in ("started_at", "ended_at") and isinstance(value, str):
         try:
             if datetime.fromisoformat(value).tzinfo is None:

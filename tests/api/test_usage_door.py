@@ -18,7 +18,7 @@ from portal import tokens
 from portal.api import usage_door
 from portal.asgi import application
 from portal.charging import ingest, pipeline
-from portal.models import Membership
+from portal.models import ApiToken, Membership
 from tests.api.asgi import Answer, call
 from tests.api.client import used
 from tests.cast import NOW, Cast, bearer, build, issue_token
@@ -64,6 +64,7 @@ def test_a_delivery_is_durable_when_it_is_accepted(committed: Cast, known: dict[
     part = UsagePart.objects.select_related("batch").get()
     assert (str(part.batch.pk), part.record_count, part.state) == (accepted["id"], 2, "queued")
     assert part.batch.accepted_by.endswith(" Mediation")
+    assert ApiToken.objects.get(name="Mediation").last_used_at is not None
     pipeline.drain(committed.aurora.enterprise.id, clock=lambda: NOW)
     assert UsageRecord.objects.count() == 2
 

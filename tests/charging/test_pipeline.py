@@ -365,7 +365,7 @@ def test_a_number_that_moves_to_another_enterprise_takes_only_its_later_usage(wo
 
 def poison(name: str) -> Record:
     """A record whose amount is beyond a bigint: charging it fails in the database."""
-    return used(name, "a", LARGEST_UNITS, service="messaging")
+    return used(name, "a", LARGEST_UNITS, network="310")
 
 
 def test_a_poisonous_record_is_suspended_and_its_neighbours_are_charged(world: World):

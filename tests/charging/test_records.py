@@ -135,6 +135,7 @@ def test_the_identity_is_no_part_of_the_content():
 FAULTS = [
     ({"units": -1}, SuspenseReason.NEGATIVE_UNITS),
     ({"units": LARGEST_UNITS + 1}, SuspenseReason.ABSURD_UNITS),
+    ({"service": "messaging", "units": 10**6 + 1}, SuspenseReason.ABSURD_UNITS),
     ({"units": 10**30}, SuspenseReason.ABSURD_UNITS),
     ({"units": 1.5}, SuspenseReason.FRACTIONAL_UNITS),
     ({"units": "many"}, SuspenseReason.MALFORMED),
