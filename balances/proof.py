@@ -131,11 +131,11 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "charge-lines-are-the-usage",
-        "The charge lines of a usage record sum to its charged units.",
+        "The charge lines of a usage record, granted and refused, sum to its rounded units.",
         """
         SELECT format('usage record %%s: charged %%s, its lines %%s', u.id, u.charged_units, coalesce(l.units, 0))
         FROM balances_usagerecord u LEFT JOIN (
-            SELECT usage_id, used_at, sum(units) AS units FROM balances_chargeline
+            SELECT usage_id, used_at, sum(units + refused_units) AS units FROM balances_chargeline
             WHERE enterprise_id = coalesce(%(enterprise)s, enterprise_id) GROUP BY usage_id, used_at
         ) l ON l.usage_id = u.id AND l.used_at = u.used_at
         WHERE u.enterprise_id = coalesce(%(enterprise)s, u.enterprise_id) AND u.charged_units IS DISTINCT FROM l.units
@@ -321,13 +321,13 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def prove(*, enterprise_id: int | None = None) -> Iterator[Finding]:
-    """Run every check, for one enterprise or all, in one snapshot; yields each finding as it is known."""
+def prove(*, enterprise_id: int | None = None, checks: tuple[Check, ...] = CHECKS) -> Iterator[Finding]:
+    """Run these checks, for one enterprise or all, in one snapshot; yields each finding as it is known."""
     has_snapshot = connection.in_atomic_block  # the caller's
     with transaction.atomic(), connection.cursor() as cursor:
         if not has_snapshot:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        for check in CHECKS:
+        for check in checks:
             cursor.execute(f"{check.query} LIMIT {MOST_SHOWN}", {"enterprise": enterprise_id})
             yield Finding(check, tuple(row[0] for row in cursor.fetchall()))
 

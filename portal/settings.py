@@ -339,6 +339,8 @@ SPECTACULAR_SETTINGS = {
 CHARGING_GROUP_RECORDS = env.int("CHARGING_GROUP_RECORDS", default=16_000)
 #: Usage may lie this far in the future before it is suspended: clocks of networks differ.
 USAGE_FUTURE_TOLERANCE = timedelta(minutes=5)
+#: Calls and messages to these are granted whatever limit stands (112, 911: 3GPP TS 22.101, 10.1.1; others by country).
+EMERGENCY_NUMBERS = frozenset(env.list("EMERGENCY_NUMBERS", default=["112", "911", "110", "999", "000"]))
 USAGE_BATCH_MOST_RECORDS = 10_000
 USAGE_BATCH_MOST_BYTES = 32 * 1024 * 1024
 USAGE_PART_MOST_ATTEMPTS = 20

@@ -19,6 +19,7 @@ from .buckets import Bucket, Reservation
 from .contracts import Allowance, Contract, ContractVersion, Rate, Zone
 from .counters import Counter, Crossing, Threshold
 from .ledger import Entry
+from .tags import LineTag
 from .usage import ChargeLine, SuspendedUsage, UsageBatch, UsageIdentity, UsagePart, UsageRecord, UsageSource
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Entry",
     "Line",
     "LineAssignment",
+    "LineTag",
     "NumberAssignment",
     "Operator",
     "Person",

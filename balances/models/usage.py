@@ -163,8 +163,9 @@ class UsageRecord(models.Model):
 class ChargeLine(models.Model):
     """One payer's part of one stretch of a usage record: drawn from buckets, beyond them at the contract's rate.
 
-    `bucket_ids` and `bucket_units` run in step; units = sum of draws + overage. `path` is the chain of accounts at the
-    time of use. Stored to be explained: nothing in it depends on today's configuration.
+    `bucket_ids` and `bucket_units` run in step; units = sum of draws + overage. `refused_units` were used and, by a
+    limit or a policy, not granted: neither drawn nor priced nor counted. `path` is the chain of accounts at the time of
+    use. Stored to be explained: nothing in it depends on today's configuration.
     """
 
     pk = models.CompositePrimaryKey("usage_id", "number")
@@ -187,6 +188,7 @@ class ChargeLine(models.Model):
     units = models.BigIntegerField()
     overage_units = models.BigIntegerField()
     amount_micros = models.BigIntegerField()
+    refused_units = models.BigIntegerField(default=0)
     bucket_ids = ArrayField(models.BigIntegerField(), default=list)
     bucket_units = ArrayField(models.BigIntegerField(), default=list)
     reasons = models.CharField(

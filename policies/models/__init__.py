@@ -1,1 +1,29 @@
-"""What is allowed and who consented: limits, policies, consent. Which module may write which: docs/controls.md."""
+"""Tables of limits and policies; one module a noun. What PostgreSQL can hold of the invariants is a constraint here."""
+
+from .limits import (
+    Consent,
+    ConsentKind,
+    Exemption,
+    Limit,
+    LimitCrossing,
+    LimitUse,
+    Measure,
+    Restriction,
+    RestrictionAction,
+    RestrictionState,
+    Window,
+)
+
+__all__ = [
+    "Consent",
+    "ConsentKind",
+    "Exemption",
+    "Limit",
+    "LimitCrossing",
+    "LimitUse",
+    "Measure",
+    "Restriction",
+    "RestrictionAction",
+    "RestrictionState",
+    "Window",
+]

@@ -22,6 +22,7 @@ from balances.models.counters import OwnerKind
 from balances.models.ledger import EntryKind
 from balances.models.usage import SuspenseReason
 from portal.charging import suspense_texts
+from portal.charging.guarding import Event, Guarding
 from portal.charging.heads import BucketHead, Corrections, Meter
 from portal.charging.rating import split_by_time
 from portal.charging.records import Usage, canonical_time, public
@@ -131,6 +132,7 @@ class Charger:
         self.drawn_heads: dict[int, BucketHead] = {}
         self.recovered: Corrections = defaultdict(int)
         self._has_recovered = False  # for the stretch being charged
+        self.guarding = Guarding(cursor, state.limits, at) if state.limits is not None else None
         self.tally = Tally()
         self._known_by_source: dict[int, dict[str, tuple[int, int]]] = {}
         self._conflicts: set[tuple[int, str, int]] = set()
@@ -274,12 +276,12 @@ class Charger:
             for number, (part_stretch, starts, share) in enumerate(shares):
                 part_rate = part_stretch.rates[service, zone_id]
                 self._charge_stretch(
-                    usage_id, number, used_at, starts, part_stretch, part_rate, chain, line_id, service, zone_id, share,
-                    rounded + " split", 1 if number == 0 else 0,
+                    usage, usage_id, number, used_at, starts, part_stretch, part_rate, chain, line_id, service, zone_id,
+                    share, rounded + " split", 1 if number == 0 else 0,
                 )  # fmt: skip
         else:
             self._charge_stretch(
-                usage_id, 0, used_at, used_at, stretch, rate, chain, line_id, service, zone_id, charged_units,
+                usage, usage_id, 0, used_at, used_at, stretch, rate, chain, line_id, service, zone_id, charged_units,
                 rounded, 1,
             )  # fmt: skip
         ended = ended_at or "\\N"
@@ -318,10 +320,10 @@ class Charger:
         return stretch
 
     def _charge_stretch(
-        self, usage_id: int, number: int, used_at: str, starts: str, stretch: Stretch, rate: RateTerms, chain: Chain,
-        line_id: int, service: int, zone_id: int, charged_units: int, reasons: str, records: int,
+        self, usage: Usage, usage_id: int, number: int, used_at: str, starts: str, stretch: Stretch, rate: RateTerms,
+        chain: Chain, line_id: int, service: int, zone_id: int, charged_units: int, reasons: str, records: int,
     ) -> None:  # fmt: skip
-        """Draw, price, count and mark one stretch of a record, and emit its charge line."""
+        """Decide on one stretch of a record; draw, price, count and mark what is granted; emit its charge line."""
         cycle = stretch.cycle
         if not cycle.loaded:
             self.state.load_cycle(self.cursor, cycle)
@@ -331,15 +333,25 @@ class Charger:
         is_covered = plan.is_covered
         if own and (own := [head for head in own if head.service == service and head.covers(zone_id)]):
             heads, is_covered = own + heads, True
+        refused_units = 0
+        guarding, watched, event = self.guarding, None, None
+        if guarding is not None and charged_units:
+            watched = guarding.limits.along(chain, line_id, service, zone_id)
+        if guarding is not None and watched is not None:
+            event = Event(usage, usage_id, starts, stretch, rate, chain, line_id, service, zone_id, charged_units)
+            granted, why = guarding.grant(watched, event, heads)
+            refused_units, charged_units, reasons = charged_units - granted, granted, reasons + why
         draws, left = self._draw(heads, charged_units)
         amount = arithmetic.price_micros(left, rate.price_micros, rate.block_units) if left else 0
+        if guarding is not None and watched is not None and event is not None:
+            guarding.count(watched, event, charged_units, amount)
         zone, day_start, day_end = self._day
         if zone is not stretch.zone or not day_start <= starts < day_end:
             _, day_start, _ = self._day = (stretch.zone, *stretch.day_of(starts))
         self.tally.add(chain, line_id, service, zone_id, cycle.starts, day_start, charged_units, left, amount, records)
         self._mark(plan, cycle, line_id, service, charged_units, usage_id, starts)
         if not left:
-            code = "allowance" if charged_units else "nothing"
+            code = "allowance" if charged_units else "refused" if refused_units else "nothing"
         elif draws:
             code = "partly"
         else:
@@ -355,7 +367,8 @@ class Charger:
         drawn = ",".join([str(taken) for _, taken in draws])
         self.charge_rows[used_at[:7]].append(
             f"{self.enterprise_id}\t{usage_id}\t{number}\t{used_at}\t{starts}\t{cycle.starts}\t1\t{chain.path_id}\t"
-            f"{stretch.version_id}\t{rate.id}\t{charged_units}\t{left}\t{amount}\t{{{ids}}}\t{{{drawn}}}\t{code}{reasons}\t"
+            f"{stretch.version_id}\t{rate.id}\t{charged_units}\t{left}\t{amount}\t{{{ids}}}\t{{{drawn}}}\t{refused_units}\t"
+            f"{code}{reasons}\t"
         )
 
     def _draw(self, heads: list[BucketHead], wanted: int) -> tuple[list[tuple[int, int]], int]:

@@ -65,6 +65,18 @@ class BucketHead:
                 corrections[self.id, EntryKind.ROLLOVER_OUT] -= from_successor
                 yield successor, from_successor
 
+    def recoverable(self) -> int:
+        """What `bring_back` could bring back at most."""
+        if not self.closed:
+            return 0
+        successor = self.successor
+        return self.expired + (successor.remaining + successor.recoverable() if successor is not None else 0)
+
+
+def drawable(heads: list[BucketHead]) -> int:
+    """What a draw on these buckets would get at most, without drawing."""
+    return sum([head.remaining + head.recoverable() if head.closed else head.remaining for head in heads])
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:

@@ -14,6 +14,16 @@ REASONS: dict[str, str] = {
     "late": "Reported after its cycle had ended; charged to that cycle.",
     "recovered": "Units that had expired or been carried over were taken back for this late record.",
     "nothing": "Nothing was used: recorded without a charge.",
+    "refused": "Nothing was granted: what was used is recorded, and neither drawn nor priced.",
+    "limit_throttle": "Beyond limit {}: granted, and the line is slowed down.",
+    "limit_block_new": "Limit {} is used up: this is the last event it lets through, or a new one that it refuses.",
+    "limit_stop_now": "Limit {} grants nothing beyond its amount: what did not fit was refused.",
+    "limit_consent": "Limit {} waits for consent: what did not fit was refused.",
+    "limit_suspend": "Limit {} suspends the line: what did not fit was refused.",
+    "limit_steer_personal": "Limit {} leaves what is beyond it to the person: what did not fit was refused.",
+    "exempt": "Exemption {} let this pass a limit.",
+    "grace": "A video conference of an executive in progress was not cut, within the limit's grace.",
+    "emergency": "An emergency call or message: granted whatever limit stands.",
 }
 
 

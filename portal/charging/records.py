@@ -78,6 +78,9 @@ _json_encoder = msgspec.json.Encoder(order="deterministic")
 _incoming_decoder = msgspec.json.Decoder(list[Incoming])
 
 
+BEGINNING, END = "", "~"  # before and after every canonical time
+
+
 def canonical_time(instant: datetime) -> str:
     """An aware instant as canonical UTC text."""
     if instant.tzinfo is not UTC:

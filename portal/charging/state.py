@@ -21,9 +21,8 @@ from balances.models.contracts import VersionState
 from balances.models.counters import Grain, OwnerKind, Payer
 from balances.periods import Period, cycle_of, day_of, next_cycle
 from portal.charging.heads import BucketHead, Mark, Meter
-from portal.charging.records import canonical_time, parse_canonical
-
-BEGINNING, END = "", "~"  # before and after every canonical time
+from portal.charging.limits import Limits
+from portal.charging.records import BEGINNING, END, canonical_time, parse_canonical
 
 #: Stands for "no enterprise": records whose number nobody has. Its memory is empty and never loaded.
 NOBODY = 0
@@ -123,6 +122,7 @@ class EnterpriseState:
         self.charge_sequence = -1
         self.lines: dict[tuple[int, int], tuple[Residence, ...]] = {}
         self.opened_until = datetime.min.replace(tzinfo=UTC)
+        self.limits: Limits | None = None
 
     # --- keeping in step -------------------------------------------------------------------------------------------
 
@@ -142,6 +142,8 @@ class EnterpriseState:
 
     def _forget_balances(self) -> None:
         self._heads.clear()
+        if self.limits is not None:
+            self.limits.forget()
         for cycle in self.cycles.values():
             cycle.forget()
 
@@ -150,6 +152,7 @@ class EnterpriseState:
         self._load_zones(cursor)
         self._load_tree(cursor)
         self._load_thresholds()
+        self.limits = Limits.load(self.enterprise_id)
         self.terms = [_Terms(contract) for contract in Contract.objects.filter(enterprise_id=self.enterprise_id)]
         self.cycles: dict[tuple[int, str], Cycle] = {}
         #: One head a bucket, whichever cycles it is met in: a carried-over bucket is its source's successor, too.

@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from balances import ledger
 from balances.models.counters import Payer
+from portal.charging import limit_writing
 from portal.charging.charger import CHARGED, DUPLICATE, SUSPENDED, Charger
 
 ACTOR = "charging"
@@ -21,7 +22,7 @@ _USAGE_COLUMNS = (
 )
 _CHARGE_COLUMNS = (
     "enterprise_id, usage_id, number, used_at, starts_at, cycle_start, payer, path_id, version_id, rate_id, units, "
-    "overage_units, amount_micros, bucket_ids, bucket_units, reasons, charge_sequence"
+    "overage_units, amount_micros, bucket_ids, bucket_units, refused_units, reasons, charge_sequence"
 )
 
 
@@ -49,6 +50,8 @@ def write(cursor, charger: Charger) -> int | None:
         )
         _write_counters(cursor, charger)
         _write_crossings(cursor, charger)
+        if charger.guarding is not None:
+            limit_writing.write(cursor, charger.guarding, charger.at)
     _finish_parts(cursor, charger)
     return sequence
 

@@ -1,0 +1,239 @@
+"""Limits while charging: asking the decision for each stretch, counting what was granted, noting what it reached.
+
+Owns: what a group adds to limits (use, refusals, crossings, restrictions), until written in the charging transaction.
+The usual event is far from every bound: it costs one comparison and one addition a limit. Only one that would pass a
+bound is decided on (`policies.decision`), and only one that reaches a mark or a bound does more than add.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.conf import settings
+from psycopg import Cursor
+
+from balances import units as arithmetic
+from balances.units import Service
+from policies.decision import Action, Context, Decision, Guard, decide
+from policies.models import RestrictionAction, RestrictionState
+from portal.charging.heads import BucketHead, drawable
+from portal.charging.limits import TOLD_ONLY, Limits, Span, Watch, Watched
+from portal.charging.records import END, Usage, parse_canonical
+
+if TYPE_CHECKING:
+    from portal.charging.state import Chain, RateTerms, Stretch
+
+#: Reasons of a charge line fill 200 characters; those of limits at most so many.
+REASONS_MOST = 110
+#: What the network is told of an action.
+RESTRICTS: dict[Action, RestrictionAction] = {
+    Action.THROTTLE: RestrictionAction.THROTTLE,
+    Action.BLOCK_NEW: RestrictionAction.BLOCKED,
+    Action.STOP_NOW: RestrictionAction.BLOCKED,
+    Action.CONSENT: RestrictionAction.REDIRECTED,
+    Action.STEER_PERSONAL: RestrictionAction.REDIRECTED,
+    Action.SUSPEND: RestrictionAction.SUSPENDED,
+}
+_SPOKEN = (Service.VOICE, Service.MESSAGING)
+
+
+class Event(NamedTuple):
+    """A stretch of a record on its way through charging."""
+
+    usage: Usage
+    usage_id: int
+    starts: str
+    stretch: Stretch
+    rate: RateTerms
+    chain: Chain
+    line_id: int
+    service: int
+    zone_id: int
+    units: int
+
+
+class Reached(NamedTuple):
+    """A mark that an event reached; becomes a LimitCrossing."""
+
+    row_id: int
+    first_id: int
+    period_start: str
+    percent: int | None
+    level: int
+    amount: int
+    used: int
+    line_id: int
+    usage_id: int
+    crossed_at: str
+
+
+class Restricted(NamedTuple):
+    """A line that a limit restricts from now on; becomes a Restriction."""
+
+    line_id: int
+    service: int | None
+    action: str
+    row_id: int
+    period_start: str
+    consents: int
+    starts_at: str
+    until: str | None
+    state: str
+
+
+class Guarding:
+    """Limits for one group of records; `writing.write` makes what it collected rows."""
+
+    def __init__(self, cursor: Cursor, limits: Limits, at: datetime):
+        limits.ready(cursor, at)
+        self.cursor, self.limits = cursor, limits
+        self.reached: list[Reached] = []
+        self.restricted: list[Restricted] = []
+        self._beyond: frozenset[int] = frozenset()  # limits whose room did not hold the event
+
+    def grant(self, watched: Watched, event: Event, heads: list[BucketHead]) -> tuple[int, str]:
+        """How many units of an event are granted, and the reasons of the charge line, each after a space.
+
+        Nothing is drawn yet: what money limits grant follows from what the buckets would give.
+        """
+        units, starts = event.units, event.starts
+        self._beyond = frozenset()
+        near: list[Watch] = []
+        for watch in watched.units:
+            span = watch.now
+            if not span.starts <= starts < span.ends:
+                span = watch.turn(self.cursor, event.stretch, starts)
+            if span.used + units > span.bound:
+                near.append(watch)
+        if watched.money:
+            dearest = arithmetic.price_micros(units, event.rate.price_micros, event.rate.block_units)
+            for watch in watched.money:
+                span = watch.now
+                if not span.starts <= starts < span.ends:
+                    span = watch.turn(self.cursor, event.stretch, starts)
+                if span.used + dearest > span.bound:
+                    near.append(watch)
+        if not near:
+            return units, ""
+        return self._decide(near, watched, event, heads)
+
+    def _decide(self, near: list[Watch], watched: Watched, event: Event, heads: list[BucketHead]) -> tuple[int, str]:
+        guards = {watch.id: self._guard(watch, watched, event) for watch in near if event.starts < watch.ends}
+        decision = decide(self._context(event, watched, heads), guards.values())
+        self._beyond = frozenset(guard.id for guard in decision.beyond)
+        decider = decision.guard
+        if decider is not None and decision.refused_units:
+            watch = self.limits.by_id[decider.id]
+            watch.refuse(watch.now, decision.refused_units)
+        return decision.granted_units, _reasons(decision)
+
+    def _guard(self, watch: Watch, watched: Watched, event: Event) -> Guard:
+        span = watch.now
+        action = watch.action if span.approved or not watch.needs_approval else Action.NOTIFY
+        return Guard(
+            "limit", watch.id, action, span.used, span.total, watched.distances[watch.id], watch.counts_money,
+            watch.grace_units, self._exempted_by(watch, event),
+        )  # fmt: skip
+
+    def _exempted_by(self, watch: Watch, event: Event) -> int | None:
+        for exempted in watch.exempted:
+            if exempted.starts <= event.starts < exempted.until and (
+                exempted.line_id == event.line_id or exempted.account_id in event.chain.account_ids
+            ):
+                return exempted.id
+        return None
+
+    def _context(self, event: Event, watched: Watched, heads: list[BucketHead]) -> Context:
+        usage = event.usage
+        return Context(
+            service=event.service,
+            zone_id=event.zone_id,
+            units=event.units,
+            at=parse_canonical(event.starts).astimezone(event.stretch.zone),
+            is_emergency=event.service in _SPOKEN and usage.other_party in settings.EMERGENCY_NUMBERS,
+            line_id=event.line_id,
+            account_ids=event.chain.account_ids,
+            tags=self.limits.tags_of.get(event.line_id, frozenset()),
+            device=usage.imei,
+            visited_network=usage.visited_network,
+            other_party=usage.other_party,
+            price=_pricing(heads, event) if watched.money else None,
+        )
+
+    # --- after drawing ---------------------------------------------------------------------------------------------
+
+    def count(self, watched: Watched, event: Event, granted: int, amount: int) -> None:
+        """Count what was granted and what its overage came to; note the marks it reached."""
+        for watch in watched.units:
+            span = watch.now
+            watch.add(span, granted)
+            if span.used >= span.trip:
+                self._reach(watch, span, event)
+        for watch in watched.money:
+            span = watch.now
+            watch.add(span, amount)
+            if span.used >= span.trip:
+                self._reach(watch, span, event)
+
+    def _reach(self, watch: Watch, span: Span, event: Event) -> None:
+        if event.starts >= watch.ends:
+            return
+        while span.levels and span.used >= span.levels[-1][0]:
+            level, percent = span.levels.pop()
+            watch.mark_crossed(span, level)
+            bound = span.total if span.total is not None else watch.amount
+            self.reached.append(
+                Reached(
+                    watch.row_id, watch.id, span.key, percent, level, bound, span.used, event.line_id, event.usage_id,
+                    event.starts,
+                )
+            )  # fmt: skip
+        if span.used >= span.bound:
+            self._restrict(watch, span, event)
+        watch.rearm(span)
+
+    def _restrict(self, watch: Watch, span: Span, event: Event) -> None:
+        """Tell the network of a line that has run into a limit: once a line, service, period and consent.
+
+        A money limit restricts only what it did not grant: what allowances cover may go on.
+        """
+        if watch.action in TOLD_ONLY:
+            return
+        if watch.counts_money and watch.id not in self._beyond:
+            return
+        if self._exempted_by(watch, event) is not None:
+            return
+        if not watch.restrict(span, event.line_id, event.service):
+            return
+        action = RESTRICTS[watch.action]
+        until = watch.restriction_until(span)
+        pending = watch.needs_approval and not span.approved
+        self.restricted.append(
+            Restricted(
+                event.line_id, None if action == RestrictionAction.SUSPENDED else event.service, action.value,
+                watch.row_id, span.key, span.consents, event.starts, None if until == END else until,
+                (RestrictionState.PENDING if pending else RestrictionState.ACTIVE).value,
+            )
+        )  # fmt: skip
+
+
+def _pricing(heads: list[BucketHead], event: Event) -> Callable[[int], int]:
+    """What so many granted units would cost: what the buckets hold is free, the rest has the rate's price."""
+    free, rate = drawable(heads), event.rate
+
+    def price(units: int) -> int:
+        return arithmetic.price_micros(max(units - free, 0), rate.price_micros, rate.block_units)
+
+    return price
+
+
+def _reasons(decision: Decision) -> str:
+    """As many reason codes as fit, the deciding one first."""
+    text = ""
+    for code in decision.reasons:
+        if len(text) + len(code) >= REASONS_MOST:
+            break
+        text += f" {code}"
+    return text
