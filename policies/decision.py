@@ -18,11 +18,12 @@ lower id. Emergency traffic is granted whatever stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 from balances.units import Service
 
@@ -80,6 +81,7 @@ class Context:
     device: str = ""
     visited_network: str = ""
     other_party: str = ""
+    attributes: Mapping[str, Any] | None = None  # of the network's message
     price: Callable[[int], int] | None = None
 
     @property
