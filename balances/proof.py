@@ -308,6 +308,24 @@ CHECKS: tuple[Check, ...] = (
         """,
     ),
     Check(
+        "draw-use-is-drawn",
+        "What a cap counts is what charge lines drew on buckets above its owner.",
+        """
+        SELECT format('owner %%s/%%s, service %%s, cycle of %%s: counted %%s, drawn %%s', d.owner_kind, d.owner_id,
+            d.service, d.cycle_start, d.units, coalesce(s.units, 0))
+        FROM balances_drawuse d CROSS JOIN LATERAL (
+            SELECT sum(x.units) AS units FROM balances_chargeline l
+                JOIN balances_accountpath p ON p.id = l.path_id
+                JOIN balances_usagerecord u ON u.id = l.usage_id AND u.used_at = l.used_at
+                CROSS JOIN LATERAL unnest(l.bucket_ids, l.bucket_units) AS x (bucket_id, units)
+                JOIN balances_bucket b ON b.id = x.bucket_id
+            WHERE l.enterprise_id = d.enterprise_id AND l.cycle_start = d.cycle_start AND u.service = d.service
+                AND b.account_id IS NOT NULL AND CASE d.owner_kind WHEN 2 THEN u.line_id = d.owner_id
+                    ELSE array_position(p.account_ids, b.account_id) > array_position(p.account_ids, d.owner_id) END) s
+        WHERE d.enterprise_id = coalesce(%(enterprise)s, d.enterprise_id) AND d.units <> coalesce(s.units, 0)
+        """,
+    ),
+    Check(
         "reservations-are-reserved",
         "What open reservations hold of a bucket is its reserved quantity.",
         """

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from balances import allocation, contracts
+from balances import allocation, contracts, draw_caps
 from balances.allocation_plan import Wish
 from balances.models import AuditEvent, Bucket, Crossing, SuspendedUsage, UsageRecord
 from balances.scope import Verb
@@ -72,6 +72,7 @@ SCREENS: dict[str, Screen] = {
     "accounts/<int:account_id>/children/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/lines/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/allowances/": Screen("alice carla olga", "account"),
+    "accounts/<int:account_id>/drawing/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/manage/": Screen("alice carla olga", "account"),
     "buckets/<int:bucket_id>/": Screen("alice olga", "bucket"),
     "lines/mine/": Screen(EVERYBODY),
@@ -179,6 +180,9 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("GET", "buckets/<int:pk>/entries"): ("bucket", Route(may=AURORAS)),
     ("POST", "buckets/<int:pk>/allocations"): ("bucket", Route(Verb.MANAGE, AURORAS, REFUSED)),
     ("POST", "buckets/<int:pk>/returns"): ("bucket", Route(Verb.MANAGE, AURORAS, REFUSED)),
+    **_noun("draw-caps", "draw cap", NORTHS_SEEN),
+    ("POST", "draw-caps"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("DELETE", "draw-caps/<int:pk>"): ("draw cap", Route(Verb.MANAGE, NORTHS, (204, 422))),
     **_noun("allocations", "allocation", AURORAS),
     ("POST", "allocations"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     ("POST", "allocations/<int:pk>/undo"): ("allocation", Route(Verb.MANAGE, AURORAS, (201, 422))),
@@ -258,6 +262,7 @@ class Things:
         )
         bucket = Bucket.objects.filter(account=house.root).latest("cycle_start")
         wishes = [Wish(1, ("account", account.id), units=1)]
+        cap = draw_caps.set_cap(account=account, service=1, units=10**9, **doing)
         allocated = allocation.apply(bucket_id=bucket.id, wishes=wishes, **doing)
         things.ids |= {
             "enterprise": house.enterprise.id,
@@ -274,6 +279,7 @@ class Things:
             "crossing": Crossing.objects.get(threshold=mark).id,
             "bucket": bucket.id,
             "allocation": allocated.id,
+            "draw cap": cap.id,
             "usage": UsageRecord.objects.get().id,
             "batch": batch,
             "suspended": SuspendedUsage.objects.get().id,

@@ -16,6 +16,7 @@ from .accounts import (
 from .allocations import Allocation
 from .audit import AuditEvent
 from .buckets import Bucket, Reservation
+from .caps import DrawCap, DrawUse
 from .contracts import Allowance, Contract, ContractVersion, Rate, Zone
 from .counters import Counter, Crossing, Threshold
 from .ledger import Entry
@@ -37,6 +38,8 @@ __all__ = [
     "Counter",
     "Crossing",
     "Device",
+    "DrawCap",
+    "DrawUse",
     "Enterprise",
     "Entry",
     "Line",

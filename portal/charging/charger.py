@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -23,10 +24,10 @@ from balances.models.ledger import EntryKind
 from balances.models.usage import SuspenseReason
 from portal.charging import suspense_texts
 from portal.charging.guarding import Event, Guarding
-from portal.charging.heads import BucketHead, Corrections, Meter
+from portal.charging.heads import BucketHead, Corrections, Gate, Meter, Tiers, drawable_through
 from portal.charging.rating import split_by_time
 from portal.charging.records import Usage, canonical_time, public
-from portal.charging.state import Chain, EnterpriseState, Plan, RateTerms, Stretch
+from portal.charging.state import Chain, Cycle, EnterpriseState, Plan, RateTerms, Stretch
 from portal.charging.tally import Tally
 
 CHARGED, DUPLICATE, SUSPENDED = "c", "d", "s"
@@ -133,6 +134,8 @@ class Charger:
         self.recovered: Corrections = defaultdict(int)
         self._has_recovered = False  # for the stretch being charged
         self.guarding = Guarding(cursor, state.limits, at) if state.limits is not None else None
+        self.passed_gates: dict[tuple[tuple[int, int, int], datetime], Gate] = {}
+        self._capped_by: tuple[int, int, int] | None = None  # the owner whose cap stops the stretch being charged
         self.tally = Tally()
         self._known_by_source: dict[int, dict[str, tuple[int, int]]] = {}
         self._conflicts: set[tuple[int, str, int]] = set()
@@ -333,15 +336,16 @@ class Charger:
         is_covered = plan.is_covered
         if own and (own := [head for head in own if head.service == service and head.covers(zone_id)]):
             heads, is_covered = own + heads, True
+        tiers = self._tiers(cycle, plan, line_id, service, own) if cycle.gates else None
         refused_units = 0
         guarding, watched, event = self.guarding, None, None
         if guarding is not None and charged_units:
             watched = guarding.limits.along(chain, line_id, service, zone_id)
         if guarding is not None and watched is not None:
             event = Event(usage, usage_id, starts, stretch, rate, chain, line_id, service, zone_id, charged_units)
-            granted, why = guarding.grant(watched, event, heads)
+            granted, why = guarding.grant(watched, event, partial(drawable_through, heads, tiers))
             refused_units, charged_units, reasons = charged_units - granted, granted, reasons + why
-        draws, left = self._draw(heads, charged_units)
+        draws, left = self._draw(heads, charged_units) if tiers is None else self._draw_through(tiers, charged_units)
         amount = arithmetic.price_micros(left, rate.price_micros, rate.block_units) if left else 0
         if guarding is not None and watched is not None and event is not None:
             guarding.count(watched, event, charged_units, amount)
@@ -356,8 +360,8 @@ class Charger:
             code = "partly"
         else:
             code = "overage" if is_covered else "uncovered"
-        if left and len(chain.drawing_ids) < len(chain.account_ids):
-            reasons += f" stopped:{chain.drawing_ids[-1]}"
+        if left:
+            reasons += self._stopper(chain)
         if cycle.ends <= self.charged_at:
             reasons += " late"
         if self._has_recovered:
@@ -390,6 +394,45 @@ class Charger:
                 draws.append((head.id, taken))
                 wanted -= taken
         return draws, wanted
+
+    @staticmethod
+    def _tiers(cycle: Cycle, plan: Plan, line_id: int, service: int, own: list[BucketHead] | None) -> Tiers | None:
+        """The way up from the line where caps stand on it; None where there are none."""
+        gate = cycle.gates.get((OwnerKind.LINE, line_id, service))
+        if gate is None and plan.tiers is None:
+            return None
+        return [(own or [], gate), *(plan.tiers or [(plan.heads, None)])]
+
+    def _draw_through(self, tiers: Tiers, wanted: int) -> tuple[list[tuple[int, int]], int]:
+        """The same with caps on the way: units from above pass the gates of all tiers below."""
+        draws: list[tuple[int, int]] = []
+        left, gates = wanted, list[Gate]()
+        for heads, gate in tiers:
+            tightest = min(gates, key=lambda passed: passed.room, default=None)
+            possible = left if tightest is None else min(left, max(tightest.room, 0))
+            more, missing = self._draw(heads, possible)
+            draws += more
+            taken = possible - missing
+            left -= taken
+            for passed in gates:
+                passed.room -= taken
+                passed.drawn += taken
+                self.passed_gates[passed.owner, passed.cycle_start] = passed
+            if left and not missing and tightest is not None and any(head.remaining for head in heads):
+                self._capped_by = self._capped_by or tightest.owner
+            if gate is not None:
+                gates.append(gate)
+        return draws, left
+
+    def _stopper(self, chain: Chain) -> str:
+        """The reason why there was no more, where a cap or an account that does not draw above is it."""
+        if self._capped_by is not None:
+            kind, owner_id, _ = self._capped_by
+            self._capped_by = None
+            return f" capped:{owner_id}" if kind == OwnerKind.ACCOUNT else " capped_line"
+        if len(chain.drawing_ids) < len(chain.account_ids):
+            return f" stopped:{chain.drawing_ids[-1]}"
+        return ""
 
     def _bring_back(self, head: BucketHead, wanted: int) -> None:
         before = head.remaining

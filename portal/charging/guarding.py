@@ -18,7 +18,6 @@ from balances import units as arithmetic
 from balances.units import Service
 from policies.decision import Action, Context, Decision, Guard, decide
 from policies.models import RestrictionAction, RestrictionState
-from portal.charging.heads import BucketHead, drawable
 from portal.charging.limits import TOLD_ONLY, Limits, Span, Watch, Watched
 from portal.charging.records import END, Usage, parse_canonical
 
@@ -93,10 +92,10 @@ class Guarding:
         self.restricted: list[Restricted] = []
         self._beyond: frozenset[int] = frozenset()  # limits whose room did not hold the event
 
-    def grant(self, watched: Watched, event: Event, heads: list[BucketHead]) -> tuple[int, str]:
+    def grant(self, watched: Watched, event: Event, there: Callable[[], int]) -> tuple[int, str]:
         """How many units of an event are granted, and the reasons of the charge line, each after a space.
 
-        Nothing is drawn yet: what money limits grant follows from what the buckets would give.
+        Nothing is drawn yet: what money limits grant follows from what the buckets would give (`there`).
         """
         units, starts = event.units, event.starts
         self._beyond = frozenset()
@@ -117,11 +116,11 @@ class Guarding:
                     near.append(watch)
         if not near:
             return units, ""
-        return self._decide(near, watched, event, heads)
+        return self._decide(near, watched, event, there)
 
-    def _decide(self, near: list[Watch], watched: Watched, event: Event, heads: list[BucketHead]) -> tuple[int, str]:
+    def _decide(self, near: list[Watch], watched: Watched, event: Event, there: Callable[[], int]) -> tuple[int, str]:
         guards = {watch.id: self._guard(watch, watched, event) for watch in near if event.starts < watch.ends}
-        decision = decide(self._context(event, watched, heads), guards.values())
+        decision = decide(self._context(event, watched, there), guards.values())
         self._beyond = frozenset(guard.id for guard in decision.beyond)
         decider = decision.guard
         if decider is not None and decision.refused_units:
@@ -145,7 +144,7 @@ class Guarding:
                 return exempted.id
         return None
 
-    def _context(self, event: Event, watched: Watched, heads: list[BucketHead]) -> Context:
+    def _context(self, event: Event, watched: Watched, there: Callable[[], int]) -> Context:
         usage = event.usage
         return Context(
             service=event.service,
@@ -159,7 +158,7 @@ class Guarding:
             device=usage.imei,
             visited_network=usage.visited_network,
             other_party=usage.other_party,
-            price=_pricing(heads, event) if watched.money else None,
+            price=_pricing(there(), event) if watched.money else None,
         )
 
     # --- after drawing ---------------------------------------------------------------------------------------------
@@ -219,9 +218,9 @@ class Guarding:
         )  # fmt: skip
 
 
-def _pricing(heads: list[BucketHead], event: Event) -> Callable[[int], int]:
+def _pricing(free: int, event: Event) -> Callable[[int], int]:
     """What so many granted units would cost: what the buckets hold is free, the rest has the rate's price."""
-    free, rate = drawable(heads), event.rate
+    rate = event.rate
 
     def price(units: int) -> int:
         return arithmetic.price_micros(max(units - free, 0), rate.price_micros, rate.block_units)

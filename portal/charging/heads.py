@@ -78,6 +78,37 @@ def drawable(heads: list[BucketHead]) -> int:
     return sum([head.remaining + head.recoverable() if head.closed else head.remaining for head in heads])
 
 
+class Gate:
+    """A cap on drawing above an owner: what it leaves in a cycle, and what passed it since it was loaded."""
+
+    __slots__ = ("cycle_start", "drawn", "owner", "room")
+
+    def __init__(self, owner: tuple[int, int, int], cycle_start, room: int):
+        self.owner, self.cycle_start = owner, cycle_start  # (owner kind, owner id, service)
+        self.room = room  # below zero where a cap was lowered below what had been drawn
+        self.drawn = 0
+
+
+#: Buckets of each owner on the way up, and the gate between it and those above.
+Tiers = list[tuple[list[BucketHead], Gate | None]]
+
+
+def drawable_through(heads: list[BucketHead], tiers: Tiers | None) -> int:
+    """What a draw on these buckets would get at most where caps stand on the way (`tiers`); None: there are none."""
+    if tiers is None:
+        return drawable(heads)
+    total, room = 0, None
+    for there, gate in tiers:
+        units = drawable(there)
+        if room is not None:
+            units = max(min(units, room), 0)
+            room -= units
+        total += units
+        if gate is not None:
+            room = gate.room if room is None else min(room, gate.room)
+    return total
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """A threshold that has not been reached in a cycle: percent of the allowance, or units."""

@@ -11,6 +11,8 @@ REASONS: dict[str, str] = {
     "rounded": "Rounded up to whole increments of {}.",
     "split": "One part of a session that crossed a cycle's end or a change of rates; split by time.",
     "stopped": "Account {} does not let its usage draw on allowances above it.",
+    "capped": "Account {} has drawn as much on allowances above it as its cap lets it in this cycle.",
+    "capped_line": "The line has drawn as much on allowances of accounts as its cap lets it in this cycle.",
     "late": "Reported after its cycle had ended; charged to that cycle.",
     "recovered": "Units that had expired or been carried over were taken back for this late record.",
     "nothing": "Nothing was used: recorded without a charge.",

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from balances import cycles
-from balances.models import Contract, ContractVersion, Rate, Threshold, Zone
+from balances import cycles, draw_caps
+from balances.models import Contract, ContractVersion, DrawCap, Rate, Threshold, Zone
 from balances.models.contracts import VersionState
 from balances.models.counters import Grain, OwnerKind, Payer
 from balances.periods import Period, cycle_of, day_of, next_cycle
-from portal.charging.heads import BucketHead, Mark, Meter
+from portal.charging.heads import BucketHead, Gate, Mark, Meter, Tiers
 from portal.charging.limits import Limits
 from portal.charging.records import BEGINNING, END, canonical_time, parse_canonical
 
@@ -38,7 +38,7 @@ class Cycle:
     """One billing cycle of a contract, ended by the contract's end at the latest: its bucket heads, meters and the
     plans made of them. Where one contract follows another within a cycle, each has a `Cycle`; they share meters."""
 
-    __slots__ = ("contract_id", "ends", "heads_by_owner", "loaded", "meters", "plans", "starts", "starts_at")
+    __slots__ = ("contract_id", "ends", "gates", "heads_by_owner", "loaded", "meters", "plans", "starts", "starts_at")
 
     def __init__(self, contract_id: int, starts_at: datetime, ends_at: datetime):
         self.contract_id, self.starts_at = contract_id, starts_at
@@ -50,16 +50,23 @@ class Cycle:
         self.loaded = False
         self.heads_by_owner: dict[tuple[int, int], list[BucketHead]] = {}
         self.meters: dict[tuple[int, int, int], Meter] = {}
+        self.gates: dict[tuple[int, int, int], Gate] = {}
         self.plans: dict[tuple[int, int, int], Plan] = {}
 
 
 class Plan:
-    """For a chain of accounts, a service and a zone: which buckets are drawn in which order, which meters run along."""
+    """For a chain of accounts, a service and a zone: which buckets are drawn in which order, which meters run along.
 
-    __slots__ = ("heads", "is_covered", "meters")
+    `tiers` is set where an account of the chain has a cap: each one's buckets, and the gate between it and those above.
+    """
 
-    def __init__(self, heads: list[BucketHead], meters: list[Meter], *, is_covered: bool):
-        self.heads, self.meters = heads, meters
+    __slots__ = ("heads", "is_covered", "meters", "tiers")
+
+    def __init__(
+        self, heads: list[BucketHead], meters: list[Meter], *, is_covered: bool,
+        tiers: Tiers | None = None,
+    ):  # fmt: skip
+        self.heads, self.meters, self.tiers = heads, meters, tiers
         self.is_covered = is_covered  # somewhere in the chain, drawable or not
 
 
@@ -153,6 +160,8 @@ class EnterpriseState:
         self._load_tree(cursor)
         self._load_thresholds()
         self.limits = Limits.load(self.enterprise_id)
+        caps = DrawCap.objects.filter(enterprise_id=self.enterprise_id, retired_at=None)
+        self._caps = {draw_caps.owner_of(cap): cap.units for cap in caps}
         self.terms = [_Terms(contract) for contract in Contract.objects.filter(enterprise_id=self.enterprise_id)]
         self.cycles: dict[tuple[int, str], Cycle] = {}
         #: One head a bucket, whichever cycles it is met in: a carried-over bucket is its source's successor, too.
@@ -324,9 +333,10 @@ class EnterpriseState:
         held_units = self._load_heads(cursor, cycle)
         twins = (other for other in self.cycles.values() if other.loaded and other.starts == cycle.starts)
         if twin := next(twins, None):
-            cycle.meters = twin.meters
+            cycle.meters, cycle.gates = twin.meters, twin.gates
         else:
             self._load_meters(cursor, cycle, held_units)
+            self._load_gates(cursor, cycle)
         cycle.loaded = True
 
     def _load_heads(self, cursor, cycle: Cycle) -> dict[tuple[int, int, int], int]:
@@ -395,6 +405,15 @@ class EnterpriseState:
                 [mark for mark in marks if mark.threshold_id not in crossed],
             )
 
+    def _load_gates(self, cursor, cycle: Cycle) -> None:
+        if not self._caps:
+            return
+        used = draw_caps.use_of_cycle(
+            cursor, enterprise_id=self.enterprise_id, owners=self._caps, cycle_start=cycle.starts_at
+        )
+        for owner, units in self._caps.items():
+            cycle.gates[owner] = Gate(owner, cycle.starts_at, units - used[owner])
+
     def lower_base(self, head: BucketHead, units: int) -> None:
         """A bucket has lost units that it had received: the percentages of its owner's meter are of less."""
         for cycle in self.cycles.values():
@@ -419,7 +438,13 @@ class EnterpriseState:
             heads = [head for account_id in chain.drawing_ids for head in covering[account_id]]
             possible = (cycle.meters.get((OwnerKind.ACCOUNT, account_id, service)) for account_id in chain.account_ids)
             meters = [meter for meter in possible if meter is not None]
-            plan = cycle.plans[key] = Plan(heads, meters, is_covered=any(covering.values()))
+            tiers = None
+            if cycle.gates:
+                gates = cycle.gates
+                tiers = [(covering[id_], gates.get((OwnerKind.ACCOUNT, id_, service))) for id_ in chain.drawing_ids]
+                if not any(gate for _, gate in tiers):
+                    tiers = None
+            plan = cycle.plans[key] = Plan(heads, meters, is_covered=any(covering.values()), tiers=tiers)
         return plan
 
 

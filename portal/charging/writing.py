@@ -5,11 +5,13 @@ Owns: the order and form of the writes of one charging transaction. Never decide
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 
 from psycopg.types.json import Jsonb
 
-from balances import ledger
+from balances import draw_caps, ledger
 from balances.models.counters import Payer
 from portal.charging import limit_writing
 from portal.charging.charger import CHARGED, DUPLICATE, SUSPENDED, Charger
@@ -49,6 +51,7 @@ def write(cursor, charger: Charger) -> int | None:
             recorded_at=charger.at,
         )
         _write_counters(cursor, charger)
+        _write_draw_use(cursor, charger)
         _write_crossings(cursor, charger)
         if charger.guarding is not None:
             limit_writing.write(cursor, charger.guarding, charger.at)
@@ -97,6 +100,17 @@ def _write_counters(cursor, charger: Charger) -> None:
 def _columns(owner_ids: list[int], owners: dict[int, list[int]]) -> list[str]:
     """Owners and their four increments as array literals."""
     return [_array(owner_ids), *map(_array, zip(*(owners[owner_id] for owner_id in owner_ids), strict=True))]
+
+
+def _write_draw_use(cursor, charger: Charger) -> None:
+    """What passed the caps, one upsert a cycle."""
+    by_cycle: dict[datetime, dict[draw_caps.Owner, int]] = defaultdict(dict)
+    for (owner, cycle_start), gate in charger.passed_gates.items():
+        if gate.drawn:
+            by_cycle[cycle_start][owner] = gate.drawn
+            gate.drawn = 0
+    for cycle_start, drawn in by_cycle.items():
+        draw_caps.add_use(cursor, enterprise_id=charger.state.enterprise_id, cycle_start=cycle_start, drawn=drawn)
 
 
 def _write_crossings(cursor, charger: Charger) -> None:

@@ -100,7 +100,7 @@ def _share(typed: Typed, service: int) -> Share:
 
 def _read_other(typed: Typed, page: AllowancesPage, scope: Scope) -> None:
     row = len(page.shown.receivers) + 1
-    receiver = _named({typed.other}, page, scope).get(typed.other)
+    receiver = _below({typed.other}, page, scope).get(typed.other)
     if receiver is None:
         typed.wrong(row, "other", f"Nothing below “{page.account.name}” has the code or number “{typed.other}”.")
     elif not typed.other_amount:
@@ -172,10 +172,10 @@ def _file(request: HttpRequest, page: AllowancesPage) -> Typed:
 
 
 def _read_rows(typed: Typed, rows: list[tuple[int, dict[str, str]]], page: AllowancesPage, scope: Scope) -> None:
-    named = _named({row.get("receiver", "").strip() for _, row in rows}, page, scope)
+    below = _below({row.get("receiver", "").strip() for _, row in rows}, page, scope)
     for line, row in rows:
         name, amount = row.get("receiver", "").strip(), row.get("amount", "").strip()
-        receiver = named.get(name)
+        receiver = below.get(name)
         if receiver is None:
             typed.wrong(line, "receiver", f"Nothing below “{page.account.name}” has the code or number “{name}”.")
         elif not amount:
@@ -184,10 +184,15 @@ def _read_rows(typed: Typed, rows: list[tuple[int, dict[str, str]]], page: Allow
             _read_amount(typed, line, receiver, amount, page.shown.bucket.service)
 
 
-def _named(texts: set[str], page: AllowancesPage, scope: Scope) -> dict[str, Receiver]:
-    """Accounts by code and lines by number, as far as the reader runs them; whether they hang below is for the plan."""
-    mine = {"enterprise_id": page.account.enterprise_id}
-    codes = Account.objects.within(scope, Verb.MANAGE).filter(code__in=texts, **mine).exclude(id=page.account.id)
+def _below(texts: set[str], page: AllowancesPage, scope: Scope) -> dict[str, Receiver]:
+    """Whom texts name, but not the account itself; whether they hang below it is the plan's matter."""
+    return named(texts - {page.account.code}, page.account.enterprise_id, scope)
+
+
+def named(texts: set[str], enterprise_id: int, scope: Scope) -> dict[str, Receiver]:
+    """Accounts by code and lines by number, as far as the user runs them."""
+    mine = {"enterprise_id": enterprise_id}
+    codes = Account.objects.within(scope, Verb.MANAGE).filter(code__in=texts, **mine)
     found: dict[str, Receiver] = {account.code: ("account", account.id) for account in codes}
     by_digits = {"".join(c for c in text if c.isdigit()).removeprefix("00"): text for text in texts - found.keys()}
     by_digits.pop("", None)

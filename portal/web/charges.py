@@ -67,7 +67,7 @@ def _sentences(reasons: str, explanation: Explanation, names: dict[int, str]) ->
         code, _, argument = reason.partition(":")
         if code == "rounded":
             argument = figures.quantity(int(argument), explanation.usage.service)
-        elif code == "stopped":
+        elif code in ("stopped", "capped"):
             argument = names.get(int(argument), "outside your view")
         sentences.append(REASONS.get(code, code).replace("{}", argument))
     return sentences

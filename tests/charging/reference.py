@@ -139,6 +139,8 @@ class Reference:
 
     parents: dict[str, list[tuple[datetime | None, str | None]]] = field(default_factory=dict)
     never_above: set[str] = field(default_factory=set)
+    caps: dict[tuple[Owner, str], int] = field(default_factory=dict)  # of units from above, a cycle
+    above: dict[tuple[Owner, int, str], int] = field(default_factory=lambda: defaultdict(int))  # what was drawn there
     assignments: dict[str, list[tuple[datetime, str]]] = field(default_factory=dict)
     numbers: dict[str, list[tuple[datetime, datetime | None, str]]] = field(default_factory=dict)
     thresholds: list[Threshold] = field(default_factory=list)
@@ -417,20 +419,27 @@ class Reference:
             if account in self.never_above:
                 break
         draws = []
-        for owner in owners:
+        for place, owner in enumerate(owners):
+            below = owners[:place]  # whose caps what is drawn here counts against
             mine = [
                 b for b in self.buckets.values()
                 if b.owner == owner and b.cycle == cycle and b.service == service and (not b.zones or zone in b.zones)
             ]  # fmt: skip
             for bucket in sorted(mine, key=lambda b: (b.priority, b.order)):  # one cycle, one expiry
+                rooms = [
+                    self.caps[o, service] - self.above[o, cycle, service] for o in below if (o, service) in self.caps
+                ]
+                possible = max(min([units, *rooms]), 0)
                 if bucket.is_closed:
-                    self._bring_back(bucket, units - bucket.remaining)
-                taken = min(units, bucket.remaining)
+                    self._bring_back(bucket, possible - bucket.remaining)
+                taken = min(possible, bucket.remaining)
                 if taken:
                     bucket.remaining -= taken
                     bucket.used += taken
                     units -= taken
                     draws.append((bucket.key, taken))
+                    for lower in below:
+                        self.above[lower, cycle, service] += taken
         return draws, units
 
     def _bring_back(self, bucket: Bucket, wanted: int) -> None:

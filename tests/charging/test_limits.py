@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from balances import proof, tags
+from balances import draw_caps, proof, tags
 from balances.models import ChargeLine, Counter
 from balances.models.counters import OwnerKind
 from balances.units import Service
@@ -349,3 +349,14 @@ def test_use_that_is_not_what_was_charged_is_found(world: World, damage: str):
         cursor.execute(f"UPDATE policies_limituse SET used = {damage}")
     broken = [finding.check.name for finding in proof.prove(checks=CHECKS) if not finding.holds]
     assert broken == ["limit-use-is-charge-lines"]
+
+
+def test_a_money_limit_knows_what_a_cap_keeps_from_the_line(world: World):
+    """Units enough lie above, but only 20 may be drawn: what comes after them costs; the limit has room for 9 of it."""
+    draw_caps.set_cap(account=world.accounts["N1"], service=Service.DATA, units=20, actor=ACTOR, at=START)
+    held = limit(world, amount=3_000, measure="money", service=None)
+    charge(world, used("1", "a", 60))
+    line = charged("1")[0]
+    assert (line.units, line.refused_units, line.overage_units, line.amount_micros) == (29, 31, 9, 3_000)
+    assert so_far(held) == [3_000]
+    assert sound(world)

@@ -10,7 +10,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from balances import cycles
-from balances.models import Allocation, Bucket
+from balances.models import Allocation, Bucket, DrawCap, UsageRecord
 from balances.units import GIB, Service
 from tests.cast import ACTOR, Cast
 from tests.web.test_operating import Browser
@@ -219,3 +219,44 @@ def test_pages_show_balances_as_they_were_and_say_so(desk: Desk):
     for page in (desk.browser.get(PAGE, desk.root.id, as_of=ahead), desk.browser.get(PAGE, desk.root.id, as_of="soon")):
         assert "field-error" in page
         assert desk.browser.status == 200
+
+
+def cap(desk: Desk, who, owner: str, amount: str, **values) -> str:
+    account = desk.cast.aurora.accounts["NORTH"]
+    return Browser(who).act(
+        "account-drawing", account.id, action="cap", owner=owner, service="1", amount=amount, **values
+    )
+
+
+def test_a_cap_is_shown_with_its_effect_before_it_is_set(desk: Desk):
+    carla, alice = desk.cast.carla, desk.cast.alice
+    shown = cap(desk, alice, "NORTH", "30 GiB")
+    assert "nothing is set yet" in shown
+    assert re.findall(r"<dd>([^<]+)</dd>", shown)[:3] == ["none", "100\u202fGiB", "30\u202fGiB"]
+    assert not DrawCap.objects.exists()
+    browser = Browser(carla)
+    north = desk.cast.aurora.accounts["NORTH"].id
+    sent = {"cap-owner": "NORTH", "cap-service": "1", "cap-amount": "30 GiB", "confirmed": "1"}
+    page = browser.post("account-drawing", north, action="cap", **sent)
+    assert "From the next charge on" in page
+    assert DrawCap.objects.get().units == 30 * GIB
+    charge(desk.cast.aurora, used(desk.cast.aurora.lines["emil phone"], "data", 31 * GIB))
+    page = browser.get("account-drawing", north)
+    assert "nothing more from above" in page
+    assert "Used up" in page
+    usage = UsageRecord.objects.latest("id")
+    assert "North has drawn as much on allowances above it" in Browser(alice).get("usage", usage.id)
+    browser.post("account-drawing", north, action="remove", cap=DrawCap.objects.get().id)
+    assert not DrawCap.objects.filter(retired_at=None).exists()
+
+
+def test_a_cap_that_cannot_be_is_said_at_its_field(desk: Desk):
+    assert "no quantity" in cap(desk, desk.cast.alice, "NORTH", "plenty")
+    assert "Nothing that you run" in cap(desk, desk.cast.carla, "SOUTH", "1 GiB")
+    assert "Nothing lies above" in cap(desk, desk.cast.alice, "A-1000", "1 GiB")
+    assert "4917010000001" in cap(desk, desk.cast.alice, "+4917010000001", "1 GiB")
+    dora = Browser(desk.cast.dora)
+    south = desk.cast.aurora.accounts["SOUTH"].id
+    assert "No cap" in dora.get("account-drawing", south)
+    dora.post("account-drawing", south, action="cap")
+    assert dora.status == 404
