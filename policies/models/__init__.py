@@ -13,6 +13,7 @@ from .limits import (
     RestrictionState,
     Window,
 )
+from .policies import Policy, PolicyState, PolicyVersion
 
 __all__ = [
     "Consent",
@@ -22,6 +23,9 @@ __all__ = [
     "LimitCrossing",
     "LimitUse",
     "Measure",
+    "Policy",
+    "PolicyState",
+    "PolicyVersion",
     "Restriction",
     "RestrictionAction",
     "RestrictionState",
