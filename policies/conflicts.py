@@ -87,7 +87,8 @@ def excepts(one: Placed, other: Placed) -> bool:
 
     Who runs a part of the tree can so make exceptions to what holds there, never to what holds from above.
     """
-    return one.rule.is_exception and not other.rule.is_exception and one.depth <= other.depth
+    reaches = one.rule.beyond is None or other.rule.beyond is not None
+    return one.rule.is_exception and not other.rule.is_exception and one.depth <= other.depth and reaches
 
 
 def _settled(one: Placed, other: Placed) -> Conflict:

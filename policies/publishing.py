@@ -2,7 +2,7 @@
 
 Owns: drafting, the check for conflicts, publishing, taking a publication back, retiring. A version holds for usage from
 its `effective_at` to its `ends_at`, by the time of use, whenever it is charged; none begins in the past, so that
-nothing that was decided is judged again. What rules are is said by `policies.rules`, what they do by `policies.decision`.
+nothing that was decided is judged again. `policies.rules` says what rules are, `policies.decision` what they do.
 
 Each function opens its own transaction under the enterprise's lock; a trigger raises the configuration version.
 """
@@ -259,7 +259,8 @@ def _end_all(policy: Policy, ends_at: datetime, actor: str, at: datetime) -> Non
     """Nothing that was published holds from `ends_at` on; what was to begin later never does."""
     standing = policy.versions.exclude(state=PolicyState.DRAFT).filter(Q(ends_at=None) | Q(ends_at__gt=ends_at))
     for version in standing.exclude(ends_at=F("effective_at")):
-        version.state, version.ends_at = PolicyState.RETIRED, max(ends_at, version.effective_at)
+        starts = version.effective_at or ends_at  # what is no draft has one
+        version.state, version.ends_at = PolicyState.RETIRED, max(ends_at, starts)
         version.retired_at, version.retired_by = at, actor
         version.save(update_fields=["state", "ends_at", "retired_at", "retired_by"])
 

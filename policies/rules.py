@@ -194,6 +194,8 @@ def _rule(data: Any, where: str) -> Rule:
     rule = _with_grace(rule, data.get("grace") or {}, f"{where}.grace")
     if rule.beyond is None and rule.action in (Action.CONSENT, Action.OVERAGE) and not rule.is_exception:
         raise RuleFault("consent and overage need a limit to be beyond: choose limits.", f"{where}.beyond")
+    if rule.beyond is None and rule.needs_approval:
+        raise RuleFault("what is approved is that a limit stops a line: choose limits.", f"{where}.approval")
     if rule.is_exception and rule.action not in LENIENT:
         raise RuleFault("an exception lets usage run: choose notify, overage or throttle.", f"{where}.action")
     return rule
