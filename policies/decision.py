@@ -98,7 +98,8 @@ class Guard:
     one more for each account above. `amount`: in units, or in micros of overage where `counts_money`; with consents;
     None: no bound (an unlimited consent). `used`: so far in the period, before this event. `grace_units`: how far an
     executive's video conference may run beyond the room (units of the service; micros where `counts_money`).
-    `exempt_by`: the id of a valid exemption, which takes the guard out. `matches`: whether it applies to an event at
+    `exempt_by`: the id of a valid exemption, which takes the guard out; `excepted_by`: that of a rule which is an
+    exception to it, and does so too. `matches`: whether it applies to an event at
     all; None: to every event.
     """
 
@@ -111,6 +112,7 @@ class Guard:
     counts_money: bool = False
     grace_units: int = 0
     exempt_by: int | None = None
+    excepted_by: int | None = None
     matches: Callable[[Context], bool] | None = None
 
     @property
@@ -162,7 +164,10 @@ class Decision:
             return ("emergency",) if self.beyond else ()
         told = (Action.NOTIFY, Action.OVERAGE)
         codes = [guard.code for guard in self.beyond if guard.action not in told]
-        codes += [f"exempt:{guard.exempt_by}" for guard in self.exempted if guard.action not in told]
+        for guard in self.exempted:
+            if guard.action not in told:
+                is_exempt = guard.exempt_by is not None
+                codes.append(f"exempt:{guard.exempt_by}" if is_exempt else f"exception:{guard.excepted_by}")
         if self.in_grace:
             codes.append("grace")
         return tuple(codes)
@@ -222,7 +227,7 @@ def decide(context: Context, guards: Iterable[Guard]) -> Decision:
         verdict = _judge(guard, asked)
         if verdict is None:
             continue
-        if guard.exempt_by is not None:
+        if guard.exempt_by is not None or guard.excepted_by is not None:
             exempted.append(guard)
         else:
             verdicts.append(verdict)

@@ -16,8 +16,9 @@ from psycopg import Cursor
 
 from balances import units as arithmetic
 from balances.units import Service
-from policies.decision import Action, Context, Decision, Guard, decide
+from policies.decision import STRICTNESS, Action, Context, Decision, Guard, decide
 from policies.models import RestrictionAction, RestrictionState
+from policies.resolution import Along
 from portal.charging.limits import TOLD_ONLY, Limits, Span, Watch, Watched
 from portal.charging.records import END, Usage, parse_canonical
 
@@ -91,6 +92,7 @@ class Guarding:
         self.reached: list[Reached] = []
         self.restricted: list[Restricted] = []
         self._beyond: frozenset[int] = frozenset()  # limits whose room did not hold the event
+        self._rules: Along | None = None  # rules of policies that apply to its kind
 
     def grant(self, watched: Watched, event: Event, there: Callable[[], int]) -> tuple[int, str]:
         """How many units of an event are granted, and the reasons of the charge line, each after a space.
@@ -98,7 +100,7 @@ class Guarding:
         Nothing is drawn yet: what money limits grant follows from what the buckets would give (`there`).
         """
         units, starts = event.units, event.starts
-        self._beyond = frozenset()
+        self._beyond, self._rules = frozenset(), watched.rules
         near: list[Watch] = []
         for watch in watched.units:
             span = watch.now
@@ -114,18 +116,24 @@ class Guarding:
                     span = watch.turn(self.cursor, event.stretch, starts)
                 if span.used + dearest > span.bound:
                     near.append(watch)
-        if not near:
+        if not near and not (watched.rules and watched.rules.free):
             return units, ""
         return self._decide(near, watched, event, there)
 
     def _decide(self, near: list[Watch], watched: Watched, event: Event, there: Callable[[], int]) -> tuple[int, str]:
-        guards = {watch.id: self._guard(watch, watched, event) for watch in near if event.starts < watch.ends}
-        decision = decide(self._context(event, watched, there), guards.values())
-        self._beyond = frozenset(guard.id for guard in decision.beyond)
-        decider = decision.guard
-        if decider is not None and decision.refused_units:
-            watch = self.limits.by_id[decider.id]
-            watch.refuse(watch.now, decision.refused_units)
+        context = self._context(event, watched, there)
+        guards: list[Guard] = watched.rules.free_guards(context) if watched.rules else []
+        watch_of: dict[int, Watch] = {}  # by identity: a rule guards several limits
+        for watch in near:
+            if event.starts < watch.ends:
+                guarding = [self._guard(watch, watched, event), *self._ruled(watch, watched, event, context)]
+                watch_of.update((id(guard), watch) for guard in guarding)
+                guards += guarding
+        decision = decide(context, guards)
+        self._beyond = frozenset(watch_of[id(guard)].id for guard in decision.beyond if id(guard) in watch_of)
+        decider = watch_of.get(id(decision.guard))
+        if decision.refused_units and decider is not None:
+            decider.refuse(decider.now, decision.refused_units)
         return decision.granted_units, _reasons(decision)
 
     def _guard(self, watch: Watch, watched: Watched, event: Event) -> Guard:
@@ -134,6 +142,16 @@ class Guarding:
         return Guard(
             "limit", watch.id, action, span.used, span.total, watched.distances[watch.id], watch.counts_money,
             watch.grace_units, self._exempted_by(watch, event),
+        )  # fmt: skip
+
+    def _ruled(self, watch: Watch, watched: Watched, event: Event, context: Context) -> list[Guard]:
+        """What rules of policies say of a limit that the event may pass, as guards."""
+        if not watched.rules or not watched.rules.beyond or watch.facts is None:
+            return []
+        span = watch.now
+        return watched.rules.guards_beyond(
+            context, watch.facts, used=span.used, total=span.total, counts_money=watch.counts_money,
+            is_approved=span.approved and not watch.is_sliding, exempt_by=self._exempted_by(watch, event),
         )  # fmt: skip
 
     def _exempted_by(self, watch: Watch, event: Event) -> int | None:
@@ -158,6 +176,7 @@ class Guarding:
             device=usage.imei,
             visited_network=usage.visited_network,
             other_party=usage.other_party,
+            attributes=usage.attributes,
             price=_pricing(there(), event) if watched.money else None,
         )
 
@@ -198,7 +217,8 @@ class Guarding:
 
         A money limit restricts only what it did not grant: what allowances cover may go on.
         """
-        if watch.action in TOLD_ONLY:
+        acting, needs_approval = self._strictest(watch, event)
+        if acting in TOLD_ONLY:
             return
         if watch.counts_money and watch.id not in self._beyond:
             return
@@ -206,9 +226,9 @@ class Guarding:
             return
         if not watch.restrict(span, event.line_id, event.service):
             return
-        action = RESTRICTS[watch.action]
+        action = RESTRICTS[acting]
         until = watch.restriction_until(span)
-        pending = watch.needs_approval and not span.approved
+        pending = needs_approval and not span.approved
         self.restricted.append(
             Restricted(
                 event.line_id, None if action == RestrictionAction.SUSPENDED else event.service, action.value,
@@ -216,6 +236,16 @@ class Guarding:
                 (RestrictionState.PENDING if pending else RestrictionState.ACTIVE).value,
             )
         )  # fmt: skip
+
+    def _strictest(self, watch: Watch, event: Event) -> tuple[Action, bool]:
+        """What restricts a line beyond a limit, and whether it wants approval: the limit's own action, or that of a
+        rule that holds for the rest of the period. Rules for some hours or networks decide event by event."""
+        found = [(watch.action, watch.needs_approval)]
+        if self._rules and watch.facts is not None:
+            rules = self._rules.lasting(watch.facts, parse_canonical(event.starts))
+            asked = [(rule.action, rule.needs_approval) for rule in rules]
+            found += [one for one in asked if not (one[1] and watch.is_sliding)]
+        return max(found, key=lambda one: STRICTNESS[one[0]])
 
 
 def _pricing(free: int, event: Event) -> Callable[[int], int]:

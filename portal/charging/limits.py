@@ -17,6 +17,7 @@ from balances.models import LineTag, Zone
 from policies import marks, windows
 from policies.decision import Action
 from policies.models import Consent, Exemption, Limit, LimitCrossing, Measure, Window
+from policies.resolution import Along, LimitFacts, RuleBook
 from portal.charging.records import BEGINNING, END, canonical_time, parse_canonical
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Watch:
         self.percents, self.marks = row.percents, row.marks
         self.action, self.grace_units = Action(row.action), row.grace_units
         self.needs_approval = row.needs_approval
+        self.facts: LimitFacts | None = None  # where rules of policies may speak of it
+        self.is_ruled = False
         self.counts_from_at = row.counts_from
         self.counts_from = canonical_time(row.counts_from)
         self.ends = canonical_time(row.ends_at) if row.ends_at else END
@@ -141,7 +144,7 @@ class Watch:
         span.consents, span.total = len(consents), marks.total(self.amount, consents)
         levels = marks.levels(span.total, self.percents, self.marks)
         span.levels = [level for level in levels if level[0] not in crossed]
-        told_only = self.action in TOLD_ONLY
+        told_only = self.action in TOLD_ONLY and not self.is_ruled
         span.bound = NEVER if span.total is None or told_only else span.total
         self.rearm(span)
 
@@ -279,13 +282,14 @@ class Watched:
     units: list[Watch] = field(default_factory=list)
     money: list[Watch] = field(default_factory=list)
     distances: dict[int, int] = field(default_factory=dict)
+    rules: Along | None = None
 
 
 class Limits:
     """All standing limits of an enterprise; see the module's paragraph."""
 
-    def __init__(self, enterprise_id: int, rows: list[Limit]):
-        self.enterprise_id = enterprise_id
+    def __init__(self, enterprise_id: int, rows: list[Limit], book: RuleBook | None = None):
+        self.enterprise_id, self.book = enterprise_id, book
         watches = [(SlidingWatch if row.window == Window.SLIDING_24H else Watch)(row) for row in rows]
         self.by_id = {watch.id: watch for watch in watches}
         self.home_ids = frozenset(
@@ -293,6 +297,8 @@ class Limits:
         )
         self._load_tags()
         self._load_terms()
+        if book is not None:
+            self._load_rules(book, rows)
         self._along: dict[tuple[int, int, int, int], Watched | None] = {}
         self._loaded = False
 
@@ -300,7 +306,16 @@ class Limits:
     def load(cls, enterprise_id: int) -> Limits | None:
         """The limits of an enterprise; None where it has none, which costs charging nothing."""
         rows = list(Limit.objects.filter(enterprise_id=enterprise_id, retired_at__isnull=True).order_by("id"))
-        return cls(enterprise_id, rows) if rows else None
+        book = RuleBook.load(enterprise_id)
+        return cls(enterprise_id, rows, book) if rows or book else None
+
+    def _load_rules(self, book: RuleBook, rows: list[Limit]) -> None:
+        """Let limits know which of them rules of policies speak of."""
+        codes = {zone_id: code for code, zone_id in book.around.zone_ids.items()}
+        for row in rows:
+            watch = self.by_id[row.first_number]
+            watch.facts = LimitFacts.of(row, codes)
+            watch.is_ruled = book.has_rules_about(watch.facts)
 
     def _load_tags(self) -> None:
         """Facts of lines: 0 for those with neither tags nor limits of their own, so that they share what is found."""
@@ -393,7 +408,9 @@ class Limits:
             if distance >= 0:
                 (found.money if watch.counts_money else found.units).append(watch)
                 found.distances[watch.id] = distance
-        return found if found.distances else None
+        if self.book is not None:
+            found.rules = self.book.along(chain.account_ids, tags, service, zone_id)
+        return found if found.distances or found.rules else None
 
     def changes(self) -> list[tuple[int, str, int, int]]:
         """What a group added to use: (limit, start of period, used, refused); it counts as written from then on."""

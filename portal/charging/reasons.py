@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from policies.resolution import NUMBERS
+
 #: Code -> sentence; `{}` takes the argument.
 REASONS: dict[str, str] = {
     "allowance": "Drawn from allowances, nearest first.",
@@ -23,6 +25,13 @@ REASONS: dict[str, str] = {
     "limit_consent": "Limit {} waits for consent: what did not fit was refused.",
     "limit_suspend": "Limit {} suspends the line: what did not fit was refused.",
     "limit_steer_personal": "Limit {} leaves what is beyond it to the person: what did not fit was refused.",
+    "rule_throttle": "Rule {} of a policy: granted, and the line is slowed down.",
+    "rule_block_new": "Rule {} of a policy blocks what is new.",
+    "rule_stop_now": "Rule {} of a policy stops this at once: what did not fit was refused.",
+    "rule_consent": "Rule {} of a policy waits for consent: what did not fit was refused.",
+    "rule_suspend": "Rule {} of a policy suspends the line: what did not fit was refused.",
+    "rule_steer_personal": "Rule {} of a policy leaves this to the person: what did not fit was refused.",
+    "exception": "Rule {} of a policy is an exception, and let this pass.",
     "exempt": "Exemption {} let this pass a limit.",
     "grace": "A video conference of an executive in progress was not cut, within the limit's grace.",
     "emergency": "An emergency call or message: granted whatever limit stands.",
@@ -34,5 +43,8 @@ def words(reasons: str) -> list[str]:
     sentences = []
     for reason in reasons.split():
         code, _, argument = reason.partition(":")
+        if code.startswith(("rule_", "exception")) and argument.isdigit():
+            version, number = divmod(int(argument), NUMBERS)
+            argument = f"{number} (version {version})"
         sentences.append(REASONS.get(code, code).replace("{}", argument))
     return sentences
