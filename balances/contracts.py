@@ -20,7 +20,7 @@ from django.db.models import Max, Q
 
 from balances import audit, cycles, fields, locks, thresholds
 from balances.errors import Refused
-from balances.models import Allowance, Contract, ContractVersion, Enterprise, Operator, Rate, Zone
+from balances.models import Allowance, Contract, ContractVersion, Enterprise, ExchangeRate, Operator, Rate, Zone
 from balances.models.contracts import VersionState
 from balances.thresholds import remove_threshold, set_threshold
 from balances.units import SERVICE_NAMES
@@ -256,7 +256,7 @@ def add_allowance(
     fields.whole_number(rollover_cap_units, 0, fields.UNITS_MOST, field="rollover_cap_units")
     fields.whole_number(priority, 1, 1000, field="priority")
     with locks.enterprise(version.enterprise_id):
-        version = _draft(version)
+        version = draft_of(version)
         known = _own_zones(version, zones)
         allowance = Allowance.objects.create(
             enterprise_id=version.enterprise_id,
@@ -287,7 +287,7 @@ def add_allowance(
 def remove_allowance(*, allowance: Allowance, actor: str, at: datetime) -> None:
     """Take an allowance out of a draft. Raises NotFound, Published, Busy."""
     with locks.enterprise(allowance.enterprise_id):
-        version = _draft(allowance.version)
+        version = draft_of(allowance.version)
         if not Allowance.objects.filter(id=allowance.id, version=version).delete()[0]:
             raise NotFound("This allowance does not exist.", field="allowance")
         audit.record(
@@ -321,7 +321,7 @@ def set_rate(
     fields.whole_number(overage_price_micros, 0, PRICE_MOST_MICROS, field="overage_price_micros")
     fields.whole_number(overage_block_units, 1, fields.UNITS_MOST, field="overage_block_units")
     with locks.enterprise(version.enterprise_id):
-        version = _draft(version)
+        version = draft_of(version)
         (known,) = _own_zones(version, [zone])
         terms = {
             "increment_units": increment_units,
@@ -357,7 +357,7 @@ def publish_version(*, version: ContractVersion, actor: str, at: datetime) -> Co
     AlreadyUsed (another version at the same instant), Published, NotFound, Busy.
     """
     with locks.enterprise(version.enterprise_id):
-        version = _draft(version)
+        version = draft_of(version)
         _refuse_outside(version.contract, version.effective_at)
         published = ContractVersion.objects.filter(enterprise_id=version.enterprise_id, state=VersionState.PUBLISHED)
         if other := published.filter(contract=version.contract, effective_at=version.effective_at).first():
@@ -382,7 +382,7 @@ def publish_version(*, version: ContractVersion, actor: str, at: datetime) -> Co
 # --- under the lock -------------------------------------------------------------------------------
 
 
-def _draft(version: ContractVersion) -> ContractVersion:
+def draft_of(version: ContractVersion) -> ContractVersion:
     """The version as it is now, if it is a draft. Raises NotFound, Published."""
     mine = ContractVersion.objects.filter(id=version.id, enterprise_id=version.enterprise_id)
     current = mine.select_related("contract__enterprise").first()
@@ -406,6 +406,10 @@ def _copy_terms(source: ContractVersion, target: ContractVersion) -> None:
     for rate in rates:
         rate.pk, rate.version = None, target
     Rate.objects.bulk_create(rates)
+    exchange_rates = list(source.exchange_rates.order_by("id"))
+    for exchange_rate in exchange_rates:
+        exchange_rate.pk, exchange_rate.version = None, target
+    ExchangeRate.objects.bulk_create(exchange_rates)
 
 
 def _own_zones(version: ContractVersion, zones: Iterable[Zone]) -> list[Zone]:

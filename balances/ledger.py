@@ -61,6 +61,8 @@ EFFECTS: dict[int, tuple[int, int, int, int, int, int, int]] = {
     EntryKind.EXPIRE: (0, 0, -1, 0, 0, 0, 1),
     EntryKind.ROLLOVER_OUT: (0, 0, -1, 0, 0, 1, 0),
     EntryKind.ROLLOVER_IN: (0, 1, 1, 0, 0, 0, 0),
+    EntryKind.EXCHANGE_OUT: (0, 0, -1, 0, 0, 1, 0),
+    EntryKind.EXCHANGE_IN: (0, 1, 1, 0, 0, 0, 0),
 }
 
 # --- inside the caller's transaction -----------------------------------------------------------------------------

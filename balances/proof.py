@@ -40,8 +40,8 @@ class Finding:
 _EFFECTS = """
     SELECT bucket_id,
         sum(units) FILTER (WHERE kind = 1) AS granted,
-        sum(units) FILTER (WHERE kind IN (3, 10)) AS received,
-        sum(units) FILTER (WHERE kind IN (4, 9)) AS given,
+        sum(units) FILTER (WHERE kind IN (3, 10, 15)) AS received,
+        sum(units) FILTER (WHERE kind IN (4, 9, 14)) AS given,
         sum(units) FILTER (WHERE kind IN (2, 7)) AS used,
         sum(units) FILTER (WHERE kind = 8) AS expired,
         coalesce(sum(units) FILTER (WHERE kind = 5), 0) - coalesce(sum(units) FILTER (WHERE kind IN (6, 7)),
@@ -305,6 +305,21 @@ CHECKS: tuple[Check, ...] = (
                     AND (t.account_id = ANY (p.account_ids) OR t.line_id = u.line_id))
             AND NOT EXISTS (SELECT FROM balances_crossing x WHERE x.threshold_id = t.id
                 AND x.period_start = c.period_start)
+        """,
+    ),
+    Check(
+        "exchanges-at-their-rate",
+        "An exchange has both sides, and comes to what its rate says, rounded down.",
+        """
+        SELECT format('exchange %%s: gave %%s (entry %%s), received %%s (entry %%s) at %%s for %%s', x.id,
+            x.given_units, e.given, x.received_units, e.taken, r.from_units, r.to_units)
+        FROM balances_exchange x JOIN balances_exchangerate r ON r.id = x.rate_id CROSS JOIN LATERAL (
+            SELECT sum(units) FILTER (WHERE kind = 14 AND bucket_id = x.from_bucket_id) AS given,
+                sum(units) FILTER (WHERE kind = 15 AND bucket_id = x.to_bucket_id) AS taken
+            FROM balances_entry WHERE transfer = x.transfer) e
+        WHERE x.enterprise_id = coalesce(%(enterprise)s, x.enterprise_id)
+            AND ((e.given, e.taken) IS DISTINCT FROM (x.given_units, x.received_units)
+                OR x.received_units <> div(x.given_units::numeric * r.to_units, r.from_units))
         """,
     ),
     Check(

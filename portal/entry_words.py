@@ -23,6 +23,8 @@ SENTENCES: dict[int, tuple[str, str]] = {
         "Carried over into the next cycle.",
         "Brought back from what was carried over, for usage reported late.",
     ),
+    EntryKind.EXCHANGE_OUT: ("Exchanged for another service.", "An exchange was corrected."),
+    EntryKind.EXCHANGE_IN: ("Received in exchange for another service.", "An exchange was corrected."),
     EntryKind.ROLLOVER_IN: (
         "Carried over from the cycle before.",
         "Given back to the cycle before, for usage reported late.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 from channels.layers import get_channel_layer
@@ -16,9 +17,9 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from balances import allocation, contracts, draw_caps
+from balances import allocation, contracts, draw_caps, exchange
 from balances.allocation_plan import Wish
-from balances.models import AuditEvent, Bucket, Crossing, SuspendedUsage, UsageRecord
+from balances.models import AuditEvent, Bucket, Crossing, Exchange, SuspendedUsage, UsageRecord
 from balances.scope import Verb
 from portal import asgi
 from portal.api.endpoints import Endpoint
@@ -27,7 +28,7 @@ from portal.live.routing import websocket_urlpatterns
 from portal.models import Job, Membership
 from tests.api.asgi import call
 from tests.api.client import charge, used
-from tests.cast import ACTOR, NOW, Cast, build, issue_token
+from tests.cast import ACTOR, NOW, Cast, House, build, issue_token
 from tests.live.socket import opened
 
 EVERYBODY = "alice bruno carla dora emil olga mallory"
@@ -75,6 +76,7 @@ SCREENS: dict[str, Screen] = {
     "accounts/<int:account_id>/drawing/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/manage/": Screen("alice carla olga", "account"),
     "buckets/<int:bucket_id>/": Screen("alice olga", "bucket"),
+    "buckets/<int:bucket_id>/exchange/": Screen("alice olga", "bucket"),
     "lines/mine/": Screen(EVERYBODY),
     "lines/<int:line_id>/": Screen("alice carla emil olga", "line"),
     "lines/<int:line_id>/charges/": Screen("alice carla emil olga", "line"),
@@ -180,6 +182,11 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("GET", "buckets/<int:pk>/entries"): ("bucket", Route(may=AURORAS)),
     ("POST", "buckets/<int:pk>/allocations"): ("bucket", Route(Verb.MANAGE, AURORAS, REFUSED)),
     ("POST", "buckets/<int:pk>/returns"): ("bucket", Route(Verb.MANAGE, AURORAS, REFUSED)),
+    **_noun("exchanges", "exchange", AURORAS),
+    ("POST", "exchanges"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("GET", "versions/<int:pk>/exchange-rates"): ("version", Route(may="olga")),
+    ("PUT", "versions/<int:pk>/exchange-rates"): ("version", Route(Verb.ADMINISTER, answers=REFUSED)),
+    ("DELETE", "exchange-rates/<int:pk>"): ("exchange rate", Route(Verb.ADMINISTER, answers=REFUSED)),
     **_noun("draw-caps", "draw cap", NORTHS_SEEN),
     ("POST", "draw-caps"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     ("DELETE", "draw-caps/<int:pk>"): ("draw cap", Route(Verb.MANAGE, NORTHS, (204, 422))),
@@ -262,6 +269,7 @@ class Things:
         )
         bucket = Bucket.objects.filter(account=house.root).latest("cycle_start")
         wishes = [Wish(1, ("account", account.id), units=1)]
+        swapped = exchanged(house, bucket)
         cap = draw_caps.set_cap(account=account, service=1, units=10**9, **doing)
         allocated = allocation.apply(bucket_id=bucket.id, wishes=wishes, **doing)
         things.ids |= {
@@ -280,6 +288,8 @@ class Things:
             "bucket": bucket.id,
             "allocation": allocated.id,
             "draw cap": cap.id,
+            "exchange": swapped.id,
+            "exchange rate": swapped.rate_id,
             "usage": UsageRecord.objects.get().id,
             "batch": batch,
             "suspended": SuspendedUsage.objects.get().id,
@@ -302,6 +312,19 @@ class Things:
         if name != "stranger":
             client.force_login(self.cast.users[name], backend="django.contrib.auth.backends.ModelBackend")
         return client, {}
+
+
+def exchanged(house: House, bucket: Bucket) -> Exchange:
+    """One unit for another, at the rate of a version that holds now."""
+    doing = {"actor": ACTOR, "at": NOW}
+    version = contracts.draft_version(
+        contract=house.contract, effective_at=NOW - timedelta(days=1), copy_from=house.version, **doing
+    )
+    to_service = 2 if bucket.service == 1 else 1
+    terms = {"from_service": bucket.service, "to_service": to_service, "from_units": 1, "to_units": 1}
+    exchange.set_rate(version=version, **terms, **doing)
+    contracts.publish_version(version=version, **doing)
+    return exchange.exchange(bucket_id=bucket.id, to_service=to_service, units=1, **doing)
 
 
 MAPPING = {

@@ -13,11 +13,11 @@ from .accounts import (
     Operator,
     Person,
 )
-from .allocations import Allocation
+from .allocations import Allocation, Exchange
 from .audit import AuditEvent
 from .buckets import Bucket, Reservation
 from .caps import DrawCap, DrawUse
-from .contracts import Allowance, Contract, ContractVersion, Rate, Zone
+from .contracts import Allowance, Contract, ContractVersion, ExchangeRate, Rate, Zone
 from .counters import Counter, Crossing, Threshold
 from .ledger import Entry
 from .tags import LineTag
@@ -42,6 +42,8 @@ __all__ = [
     "DrawUse",
     "Enterprise",
     "Entry",
+    "Exchange",
+    "ExchangeRate",
     "Line",
     "LineAssignment",
     "LineTag",

@@ -1,4 +1,4 @@
-"""Acts of allocation, each with all its moves. Written only by `balances.allocation`."""
+"""Acts that move units: allocations, by `balances.allocation`, and exchanges, by `balances.exchange`."""
 
 from django.db import models
 
@@ -30,3 +30,21 @@ class Allocation(models.Model):
 
     def __str__(self) -> str:
         return f"{len(self.moves)} moves of {self.bucket}"
+
+
+class Exchange(models.Model):
+    """Units of one service that were given for units of another. A trigger refuses UPDATE and DELETE."""
+
+    enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.PROTECT, related_name="+")
+    from_bucket = models.ForeignKey("balances.Bucket", on_delete=models.PROTECT, related_name="exchanges_out")
+    to_bucket = models.ForeignKey("balances.Bucket", on_delete=models.PROTECT, related_name="exchanges_in")
+    rate = models.ForeignKey("balances.ExchangeRate", on_delete=models.PROTECT, related_name="exchanges")
+    asked_units = models.BigIntegerField()
+    given_units = models.BigIntegerField()
+    received_units = models.BigIntegerField()
+    transfer = models.UUIDField(unique=True)
+    key = models.CharField(max_length=160, null=True, unique=True)  # noqa: DJ001 - null, not '': it is unique
+    actor = models.CharField(max_length=160)
+    at = models.DateTimeField()
+
+    objects = scoped(account=("from_bucket__account_id", "from_bucket__line__account_id"), line="from_bucket__line_id")

@@ -12,6 +12,7 @@ class BucketKind(models.TextChoices):
     GRANT = "grant", "Granted by contract"
     ALLOCATION = "allocation", "Allocated from above"
     ROLLOVER = "rollover", "Carried over"
+    EXCHANGE = "exchange", "Received in exchange"
 
 
 class Bucket(models.Model):

@@ -171,3 +171,25 @@ class Rate(models.Model):
                 condition=Q(overage_price_micros__gte=0, minimum_units__gte=0), name="rate_not_negative"
             ),
         ]
+
+
+class ExchangeRate(models.Model):
+    """So many units of one service for so many of another, as long as the version holds."""
+
+    enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.PROTECT, related_name="+")
+    version = models.ForeignKey(ContractVersion, on_delete=models.CASCADE, related_name="exchange_rates")
+    from_service = models.SmallIntegerField(choices=SERVICE_CHOICES)
+    to_service = models.SmallIntegerField(choices=SERVICE_CHOICES)
+    from_units = models.BigIntegerField()
+    to_units = models.BigIntegerField()
+
+    objects = scoped(account=None)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["version", "from_service", "to_service"], name="exchange_rate_once"),
+            models.CheckConstraint(condition=Q(from_units__gte=1, to_units__gte=1), name="exchange_rate_positive"),
+            models.CheckConstraint(
+                condition=~Q(from_service=models.F("to_service")), name="exchange_rate_between_services"
+            ),
+        ]

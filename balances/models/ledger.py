@@ -18,6 +18,8 @@ class EntryKind(models.IntegerChoices):
     EXPIRE = 8, "Expired"  # expired + u, remaining - u
     ROLLOVER_OUT = 9, "Carried out"  # given + u, remaining - u
     ROLLOVER_IN = 10, "Carried in"  # received + u, remaining + u
+    EXCHANGE_OUT = 14, "Exchanged"  # given + u, remaining - u
+    EXCHANGE_IN = 15, "Received in exchange"  # received + u, remaining + u
 
 
 class Entry(models.Model):

@@ -113,7 +113,10 @@ def _shown(scope: Scope, account: Account, bucket: Bucket, terms: Terms, now: da
     for child in tree.children(scope, account):
         owners["account", child.id] = child
     holding = set(
-        Bucket.objects.within(scope).filter(source_id=bucket.id).values_list("account_id", "line_id").order_by()
+        Bucket.objects.within(scope)
+        .filter(source_id=bucket.id, kind=BucketKind.ALLOCATION)
+        .values_list("account_id", "line_id")
+        .order_by()
     )
     held_by = {line_id for _, line_id in holding if line_id}
     elsewhere = Account.objects.within(scope).filter(id__in={a for a, _ in holding if a} - {i for _, i in owners})

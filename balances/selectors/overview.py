@@ -220,7 +220,7 @@ def _held_pools(scope: Scope, account: Account, terms: Terms, now: datetime) -> 
     pools: dict[int, list[Pool]] = defaultdict(list)
     rows = buckets.values("service", "allowance_id", "allowance__name").annotate(**_SUMS)
     for row in sorted(rows, key=lambda row: (row["first"], row["allowance_id"] or 0)):
-        name = row["allowance__name"] or "Allocated"
+        name = row["allowance__name"] or "Received in exchange"
         pools[row["service"]].append(Pool(name, row["service"], None, row["remaining"], row["reserved"], row["used"]))
     return pools
 
@@ -235,7 +235,7 @@ def _pools_above(scope: Scope, chain: Sequence[Account], terms: Terms, now: date
     pools: dict[int, list[Pool]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: (owners[row["account_id"]][0], row["first"], row["allowance_id"] or 0)):
         owner = owners[row["account_id"]][1]
-        name = row["allowance__name"] or "Allocated"
+        name = row["allowance__name"] or "Received in exchange"
         pools[row["service"]].append(Pool(name, row["service"], owner, row["remaining"], row["reserved"], row["used"]))
     return pools
 

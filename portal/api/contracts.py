@@ -10,12 +10,13 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.response import Response
 
-from balances import contracts
+from balances import contracts, exchange
 from balances.models import Allowance, Contract, ContractVersion, Enterprise, Operator, Rate, Zone
 from balances.models.contracts import VersionState
 from balances.scope import Verb
 from balances.units import UNIT_NAMES
 from portal.api.endpoints import Endpoint
+from portal.api.exchange_rates import ExchangeRateBody, ExchangeRateSerializer
 from portal.api.values import Body, IdFilter, InReach, Instant, ServiceField, Units
 
 OPERATORS_PART = {"POST": Verb.ADMINISTER, "PUT": Verb.ADMINISTER, "DELETE": Verb.ADMINISTER}
@@ -349,6 +350,23 @@ class Versions(mixins.RetrieveModelMixin, Endpoint):
         version = self.get_object()
         rate = contracts.set_rate(version=version, **self.body(RateBody), **self.write_context)
         return self.shown(rate, RateSerializer)
+
+    @extend_schema(responses=ExchangeRateSerializer(many=True))
+    @action(detail=True, methods=["get"], url_path="exchange-rates")
+    def exchange_rates(self, request, pk: int) -> Response:
+        """List the exchange rates of a version."""
+        return self.page(self.get_object().exchange_rates.all(), ExchangeRateSerializer)
+
+    @extend_schema(request=ExchangeRateBody, responses=ExchangeRateSerializer)
+    @exchange_rates.mapping.put
+    def set_exchange_rate(self, request, pk: int) -> Response:
+        """Set the rate at which one service is exchanged for another.
+
+        In a draft; the rate that stood there is replaced.
+        """
+        version = self.get_object()
+        rate = exchange.set_rate(version=version, **self.body(ExchangeRateBody), **self.write_context)
+        return self.shown(rate, ExchangeRateSerializer)
 
     @extend_schema(request=None, responses=VersionSerializer)
     @action(detail=True, methods=["post"])

@@ -11,9 +11,9 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
-from balances import contracts
+from balances import contracts, exchange
 from balances.errors import Refused
-from balances.models import Allowance, Contract, ContractVersion, Zone
+from balances.models import Allowance, Contract, ContractVersion, ExchangeRate, Zone
 from balances.models.contracts import VersionState
 from balances.scope import Verb
 from balances.selectors import versions
@@ -56,6 +56,18 @@ class ContractForm(PortalForm):
     late_usage_days = forms.IntegerField(
         label="Late usage is charged for", initial=90, min_value=0, max_value=3650, help_text="Days; older usage waits."
     )
+
+
+class ExchangeRateForm(PortalForm):
+    """So much of one service for so much of another."""
+
+    action = "exchange-rate"
+    marks_optional = False
+
+    from_amount = forms.CharField(label="Give", max_length=40, help_text="1 GiB, 10 min, 100.")
+    from_service = forms.ChoiceField(label="of", choices=SERVICES)
+    to_amount = forms.CharField(label="for", max_length=40)
+    to_service = forms.ChoiceField(label="of ", choices=SERVICES, initial=str(int(Service.VOICE)))
 
 
 class DraftForm(PortalForm):
@@ -187,10 +199,11 @@ def version(request: HttpRequest, version_id: int) -> HttpResponse:
     zones = Zone.objects.filter(operator=shown.contract.enterprise.operator_id)
     allowance_form = sent(request, AllowanceForm, zones=zones)
     zone_form = sent(request, ZoneForm)
+    exchange_form = sent(request, ExchangeRateForm)
     rates, problem = _rate_rows(request, shown, list(zones)), None
     if request.method == "POST":
         try:
-            if _act(request, shown, allowance_form, zone_form, rates):
+            if _act(request, shown, allowance_form, zone_form, rates, exchange_form):
                 return redirect("version", shown.id)
         except Refused as refusal:
             problem = refusal.message
@@ -205,6 +218,8 @@ def version(request: HttpRequest, version_id: int) -> HttpResponse:
             "allowances": shown.allowances.prefetch_related("zones").order_by("service", "priority", "id"),
             "allowance_form": allowance_form,
             "zone_form": zone_form,
+            "exchange_form": exchange_form,
+            "exchange_rates": shown.exchange_rates.order_by("from_service", "to_service"),
             "zones": zones,
             "rates": rates,
             "comparison": versions.compare(shown, before),
@@ -222,6 +237,7 @@ def _act(
     allowance_form: AllowanceForm,
     zone_form: ZoneForm,
     rates: list[RateRow],
+    exchange_form: ExchangeRateForm,
 ) -> bool:
     """Do what was sent; False where a form has errors to show. Raises Refused."""
     match request.POST.get("action"):
@@ -234,6 +250,12 @@ def _act(
         case "rates":
             kept = _save_rates(request, shown, rates)
             messages.success(request, f"{kept} rates are kept.")
+        case "exchange-rate":
+            return attempt(exchange_form, lambda _: _set_exchange_rate(request, shown, exchange_form)) is not None
+        case "remove-exchange-rate":
+            rate = get_object_or_404(ExchangeRate, id=request.POST.get("rate"), version=shown)
+            exchange.remove_rate(rate=rate, **acting(request))
+            messages.success(request, "The exchange rate is out of this draft.")
         case "zone":
             return attempt(zone_form, lambda values: _add_zone(request, shown, values)) is not None
         case "publish":
@@ -256,6 +278,18 @@ def _add_allowance(request: HttpRequest, shown: ContractVersion, form: Allowance
         zones=values["zones"],
         rollover_cap_units=form.quantity("rollover", service, default=0) or 0,
         priority=values["priority"],
+        **acting(request),
+    )
+
+
+def _set_exchange_rate(request: HttpRequest, shown: ContractVersion, form: ExchangeRateForm) -> ExchangeRate:
+    from_service, to_service = (int(form.cleaned_data[name]) for name in ("from_service", "to_service"))
+    return exchange.set_rate(
+        version=shown,
+        from_service=from_service,
+        to_service=to_service,
+        from_units=form.quantity("from_amount", from_service) or 0,
+        to_units=form.quantity("to_amount", to_service) or 0,
         **acting(request),
     )
 

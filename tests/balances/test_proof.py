@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 import pytest
 from django.db import connection
 
-from balances import contracts, cycles, ledger, proof
+from balances import contracts, cycles, draw_caps, exchange, ledger, proof
 from balances.models import Bucket
 from balances.units import Service
 from portal.charging import pipeline
+from tests.balances.test_exchange import rated
 from tests.cast import ACTOR
 from tests.charging.reference import Record
 from tests.charging.small_world import BOUNDARIES, NUMBERS, START, World
@@ -57,6 +58,9 @@ def world(_as_owner, db) -> World:
         bucket_id=data.id, account_id=world.accounts["N"].id, units=20, key="first", actor=ACTOR, at=START
     )  # fmt: skip
     contracts.set_threshold(account=world.accounts["N"], service=Service.DATA, units=25, actor=ACTOR, at=START)
+    draw_caps.set_cap(account=world.accounts["N2"], service=Service.DATA, units=100, actor=ACTOR, at=START)
+    rated(world, 3, 2)
+    exchange.exchange(bucket_id=data.id, to_service=Service.VOICE, units=4, actor=ACTOR, at=START)
     world.accept(records)
     pipeline.drain(world.enterprise.id, clock=lambda: START)
     cycles.close_cycles(enterprise_id=world.enterprise.id, at=BOUNDARIES[2], actor=ACTOR)
@@ -113,6 +117,8 @@ DAMAGE: dict[str, list[str]] = {
         "UPDATE balances_threshold SET created_at = '2020-01-01' WHERE units IS NOT NULL",
         "DELETE FROM balances_crossing WHERE base_units IS NULL",
     ],
+    "exchanges-at-their-rate": ["UPDATE balances_exchange SET received_units = received_units + 1"],
+    "draw-use-is-drawn": ["UPDATE balances_drawuse SET units = units + 1"],
     "reservations-are-reserved": ["UPDATE balances_reservation SET state = 'closed'"],
 }
 
@@ -131,7 +137,7 @@ def damage(statements: list[str], *, grant: int) -> None:
     """Run statements past every protection of the tables; the test's transaction takes it all back."""
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        for table in ("entry", "usagerecord", "chargeline"):
+        for table in ("entry", "usagerecord", "chargeline", "exchange"):
             cursor.execute(f"ALTER TABLE balances_{table} DISABLE TRIGGER USER")
         cursor.execute("ALTER TABLE balances_bucket DROP CONSTRAINT bucket_balances")
         for statement in statements:

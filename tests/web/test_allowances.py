@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from balances import cycles
-from balances.models import Allocation, Bucket, DrawCap, UsageRecord
+from balances import contracts, cycles
+from balances.models import Allocation, Bucket, DrawCap, Exchange, ExchangeRate, UsageRecord
 from balances.units import GIB, Service
 from tests.cast import ACTOR, Cast
 from tests.web.test_operating import Browser
@@ -260,3 +260,32 @@ def test_a_cap_that_cannot_be_is_said_at_its_field(desk: Desk):
     assert "No cap" in dora.get("account-drawing", south)
     dora.post("account-drawing", south, action="cap")
     assert dora.status == 404
+
+
+def test_units_are_exchanged_after_showing_what_they_come_to(desk: Desk):
+    olga, alice = Browser(desk.cast.olga), desk.browser
+    assert "does not exchange this service" in alice.get("bucket-exchange", desk.data.id)
+    contract = desk.cast.aurora.contract
+    doing = {"actor": ACTOR, "at": datetime.now(UTC)}
+    draft = contracts.draft_version(
+        contract=contract, effective_at=doing["at"], copy_from=desk.cast.aurora.version, **doing
+    )
+    rate = {"from_amount": "1 GiB", "from_service": "1", "to_amount": "10 min", "to_service": "2"}
+    olga.act("version", draft.id, action="exchange-rate", **rate | {"to_service": "3", "to_amount": "5"})
+    taken_out = ExchangeRate.objects.get()
+    olga.post("version", draft.id, action="remove-exchange-rate", rate=taken_out.id)
+    page = olga.act("version", draft.id, action="exchange-rate", **rate)
+    assert "10:00\u202fmin" in page or "10\u202fmin" in page
+    assert "exchanged for another one" in olga.act(
+        "version", draft.id, action="exchange-rate", **rate | {"to_service": "1", "to_amount": "1 GiB"}
+    )
+    contracts.publish_version(version=draft, **doing)
+    shown = alice.act("bucket-exchange", desk.data.id, action="exchange", amount="3 GiB", service="2")
+    assert "nothing has moved yet" in shown
+    assert not Exchange.objects.exists()
+    confirm = {"exchange-amount": "3 GiB", "exchange-service": "2", "confirmed": "1", "key": "k"}
+    for _ in range(2):
+        done = alice.post("bucket-exchange", desk.data.id, action="exchange", **confirm)
+    assert "exchanged for 30\u202fmin" in done
+    assert (Exchange.objects.get().given_units, Exchange.objects.get().received_units) == (3 * GIB, 1800)
+    assert "least" in alice.act("bucket-exchange", desk.data.id, action="exchange", amount="1 B", service="2")
