@@ -353,7 +353,8 @@ def cross(limit: Limit, at: datetime, since: datetime | None = None) -> None:
     period = clock_of(limit.enterprise_id, at).period(limit, at)
     crossed: set[int] = set()
     if limit.window == Window.SLIDING_24H:
-        uses = {period.starts_at: windows.fullest(uses, period.starts_at)}
+        slots = {windows.slot_number(start): used for start, used in uses.items()}
+        uses = {period.starts_at: windows.fullest(slots, windows.slot_number(period.starts_at))}
         since = period.starts_at - windows.SLOT * (windows.SLOTS - 1)
         known = LimitCrossing.objects.filter(first_id=first, period_start__gte=since)
         crossed = set(known.values_list("level", flat=True))

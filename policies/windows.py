@@ -6,7 +6,7 @@ its own, and its own: nothing younger than 24 hours is left out, nothing older t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -44,12 +44,32 @@ def period_of(window: str, instant: datetime, zone: ZoneInfo, anchor_day: int, c
     return Period(counts_from, FOREVER)
 
 
-def fullest(slots: Mapping[datetime, int], slot: datetime) -> int:
+def fullest(slots: Mapping[int, int], slot: int) -> int:
     """The use of the fullest sliding window that holds a slot: units added there come on top of it.
 
-    Usage may come late, so windows that end after the slot count as well as the one that ends with it.
+    Slots are numbered (`slot_number`). Usage may come late, so windows that end after the slot count as well as the one
+    that ends with it.
     """
-    reach = SLOT * (SLOTS - 1)
-    near = sorted(start for start in slots if slot - reach <= start <= slot + reach)
-    ends: Iterable[datetime] = {slot, *(start for start in near if start > slot)}
-    return max(sum(slots[start] for start in near if end - reach <= start <= end) for end in ends)
+    reach = SLOTS - 1
+    near = sorted(number for number in slots if slot - reach <= number <= slot + reach)
+    most, oldest, running = 0, 0, 0
+    for place, number in enumerate(near):
+        if number > slot and place and near[place - 1] <= slot:
+            most = running  # the window that ends with the slot
+        running += slots[number]
+        while near[oldest] < number - reach:
+            running -= slots[near[oldest]]
+            oldest += 1
+        if number >= slot:
+            most = max(most, running)
+    return most if near and near[-1] >= slot else running
+
+
+def slot_number(instant: datetime) -> int:
+    """The number of the slot that holds an instant."""
+    return int(instant.timestamp()) // 900
+
+
+def slot_start(number: int) -> datetime:
+    """When a slot begins."""
+    return datetime.fromtimestamp(number * 900, UTC)

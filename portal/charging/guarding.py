@@ -104,10 +104,12 @@ class Guarding:
         near: list[Watch] = []
         for watch in watched.units:
             span = watch.now
-            if not span.starts <= starts < span.ends:
-                span = watch.turn(self.cursor, event.stretch, starts)
-            if span.used + units > span.bound:
-                near.append(watch)
+            if span.starts <= starts < span.ends:
+                if span.used + units <= span.bound:
+                    continue
+            elif (span := watch.turn(self.cursor, event.stretch, starts)).used + units <= span.bound:
+                continue
+            near.append(watch)
         if watched.money:
             dearest = arithmetic.price_micros(units, event.rate.price_micros, event.rate.block_units)
             for watch in watched.money:
@@ -133,7 +135,7 @@ class Guarding:
         self._beyond = frozenset(watch_of[id(guard)].id for guard in decision.beyond if id(guard) in watch_of)
         decider = watch_of.get(id(decision.guard))
         if decision.refused_units and decider is not None:
-            decider.refuse(decider.now, decision.refused_units)
+            decider.now.refused += decision.refused_units
         return decision.granted_units, _reasons(decision)
 
     def _guard(self, watch: Watch, watched: Watched, event: Event) -> Guard:
@@ -186,12 +188,12 @@ class Guarding:
         """Count what was granted and what its overage came to; note the marks it reached."""
         for watch in watched.units:
             span = watch.now
-            watch.add(span, granted)
+            span.used += granted
             if span.used >= span.trip:
                 self._reach(watch, span, event)
         for watch in watched.money:
             span = watch.now
-            watch.add(span, amount)
+            span.used += amount
             if span.used >= span.trip:
                 self._reach(watch, span, event)
 

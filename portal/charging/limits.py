@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from balances.models import LineTag, Zone
@@ -152,14 +153,6 @@ class Watch:
         """The next use that reaches something: the next mark, or the bound, at which lines are restricted."""
         span.trip = min(span.levels[-1][0] if span.levels else NEVER, span.bound)
 
-    def add(self, span: Span, used: int) -> None:
-        """Count use in the period it stands at."""
-        span.used += used
-
-    def refuse(self, span: Span, units: int) -> None:
-        """Count units that it refused."""
-        span.refused += units
-
     def mark_crossed(self, span: Span, level: int) -> None:
         """A mark was reached; not again in this period."""
         self.crossed[span.key].add(level)
@@ -213,46 +206,47 @@ class SlidingWatch(Watch):
 
     def forget(self) -> None:
         super().forget()
-        self.slots: dict[datetime, list[int]] = {}  # used, refused, written used, written refused
+        self.slots: dict[int, int] = {}  # number of the slot -> used
+        self.added: dict[int, list[int]] = {}  # used and refused, not written yet
         self.restricted_until: dict[tuple[int, int], str] = {}
 
     def turn(self, cursor, stretch: Stretch, starts: str) -> Span:
+        self._settle()
         if starts < self.counts_from:
             self.now = Span("", BEGINNING, self.counts_from)
             return self.now
-        slot = windows.slot_of(parse_canonical(starts))
-        key = canonical_time(slot.starts_at)
-        reach = windows.SLOT * (windows.SLOTS - 1)
-        if (oldest := canonical_time(slot.starts_at - reach)) < self.loaded_from:
+        number = windows.slot_number(parse_canonical(starts))
+        key, oldest = _slot_key(number), _slot_key(number - windows.SLOTS + 1)
+        if oldest < self.loaded_from:
             self._load_older(cursor, oldest)
-        used = windows.fullest({start: figures[0] for start, figures in self.slots.items()}, slot.starts_at)
-        span = Span(key, key, canonical_time(slot.ends_at), used, approved=True)
+        span = Span(key, key, _slot_key(number + 1), windows.fullest(self.slots, number), approved=True)
         consents, crossed = [], set()
         for start, extra in self.consents.items():
-            if start <= key <= canonical_time(parse_canonical(start) + reach):
+            if oldest <= start <= key:
                 consents += extra
-        latest = canonical_time(slot.starts_at + reach)
-        for start, levels in self.crossed.items():
-            if oldest <= start <= latest:
-                crossed |= levels
+        if self.crossed:
+            latest = _slot_key(number + windows.SLOTS - 1)
+            for start, levels in self.crossed.items():
+                if oldest <= start <= latest:
+                    crossed |= levels
         self._arm(span, key, consents, crossed)
         self.now = span
         return span
 
-    def add(self, span: Span, used: int) -> None:
-        span.used += used
-        if span.key and used:
-            self._slot(span)[0] += used
-
-    def refuse(self, span: Span, units: int) -> None:
-        if span.key:
-            self._slot(span)[1] += units
-
-    def _slot(self, span: Span) -> list[int]:
-        return self.slots.setdefault(parse_canonical(span.key), [0, 0, 0, 0])
+    def _settle(self) -> None:
+        """Put what was added to the window at hand into its slot."""
+        span = self.now
+        used, refused = span.used - span.written_used, span.refused - span.written_refused
+        if span.key and (used or refused):
+            number = windows.slot_number(parse_canonical(span.key))
+            self.slots[number] = self.slots.get(number, 0) + used
+            added = self.added.setdefault(number, [0, 0])
+            added[0] += used
+            added[1] += refused
+            span.written_used, span.written_refused = span.used, span.refused
 
     def restriction_until(self, span: Span) -> str:
-        return canonical_time(parse_canonical(span.key) + windows.SLOT * windows.SLOTS)
+        return _slot_key(windows.slot_number(parse_canonical(span.key)) + windows.SLOTS)
 
     def restrict(self, span: Span, line_id: int, service: int) -> bool:
         if self.restricted_until.get((line_id, service), BEGINNING) > span.key:
@@ -261,15 +255,12 @@ class SlidingWatch(Watch):
         return True
 
     def load_use(self, key: str, used: int, refused: int, *, approved: bool) -> None:
-        self.slots[parse_canonical(key)] = [used, refused, used, refused]
+        self.slots[windows.slot_number(parse_canonical(key))] = used
 
     def changes(self) -> list[tuple[int, str, int, int]]:
-        found = []
-        for start, figures in self.slots.items():
-            used, refused, written_used, written_refused = figures
-            if used != written_used or refused != written_refused:
-                found.append((self.id, canonical_time(start), used - written_used, refused - written_refused))
-                figures[2:] = used, refused
+        self._settle()
+        found = [(self.id, _slot_key(number), used, refused) for number, (used, refused) in self.added.items()]
+        self.added = {}
         if len(self.slots) > MOST_SLOTS:
             self.forget()  # loaded again, as far as it is needed, by the next event
         return found
@@ -415,6 +406,11 @@ class Limits:
     def changes(self) -> list[tuple[int, str, int, int]]:
         """What a group added to use: (limit, start of period, used, refused); it counts as written from then on."""
         return [change for watch in self.by_id.values() for change in watch.changes()]
+
+
+@lru_cache(maxsize=10_000)
+def _slot_key(number: int) -> str:
+    return canonical_time(windows.slot_start(number))
 
 
 def _bound(instant: str) -> str:

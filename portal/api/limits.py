@@ -1,0 +1,358 @@
+"""Limits, what people agree to beyond them, exemptions, and what the network is told."""
+
+from __future__ import annotations
+
+import django_filters
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import mixins, serializers
+from rest_framework.decorators import action
+from rest_framework.response import Response
+
+from balances.models import Account, Enterprise, Line, Zone
+from policies import consent, limits, selectors
+from policies.decision import Action
+from policies.models import Consent, Exemption, Limit, LimitCrossing, Measure, Restriction, Window
+from policies.selectors import LimitState
+from portal.api.endpoints import Endpoint
+from portal.api.values import Body, IdFilter, InReach, Instant, InstantFilter, ServiceField, ServiceFilter, Units
+
+WINDOWS, MEASURES, ACTIONS = Window.values, Measure.values, [action.value for action in Action]
+_PERCENTS = {"child": serializers.IntegerField(min_value=1, max_value=limits.PERCENT_MOST), "required": False}
+_MARKS = {"child": Units(min_value=1), "required": False}
+
+
+class LimitSerializer(serializers.Serializer):
+    """A limit in the period under way; `id` changes with every change of its terms, `first` never does."""
+
+    id = serializers.IntegerField(source="limit.id")
+    first = serializers.IntegerField(source="limit.first_number", help_text="Use, consents, reasons name this number.")
+    enterprise = serializers.IntegerField(source="limit.enterprise_id")
+    account = serializers.IntegerField(source="limit.account_id", allow_null=True)
+    line = serializers.IntegerField(source="limit.line_id", allow_null=True)
+    tag = serializers.CharField(source="limit.tag")
+    name = serializers.CharField(source="limit.name")
+    service = ServiceField(source="limit.service", allow_null=True)
+    zone = serializers.IntegerField(source="limit.zone_id", allow_null=True)
+    is_abroad = serializers.BooleanField(source="limit.is_abroad")
+    measure = serializers.ChoiceField(MEASURES, source="limit.measure")
+    window = serializers.ChoiceField(WINDOWS, source="limit.window")
+    amount = serializers.IntegerField(source="limit.amount", help_text="Units, or micros of overage.")
+    percents = serializers.ListField(source="limit.percents", child=serializers.IntegerField())
+    marks = serializers.ListField(source="limit.marks", child=serializers.IntegerField())
+    action = serializers.ChoiceField(ACTIONS, source="limit.action")
+    grace_units = serializers.IntegerField(source="limit.grace_units")
+    needs_approval = serializers.BooleanField(source="limit.needs_approval")
+    counts_from = serializers.DateTimeField(source="limit.counts_from")
+    limit_ends_at = serializers.DateTimeField(source="limit.ends_at", allow_null=True)
+    period_start = serializers.DateTimeField()
+    period_end = serializers.DateTimeField(source="ends_at", allow_null=True)
+    used = serializers.IntegerField()
+    refused_units = serializers.IntegerField(source="refused")
+    bound = serializers.IntegerField(allow_null=True, help_text="Amount with consents; null: without bound.")
+    percent = serializers.IntegerField(allow_null=True)
+    state = serializers.CharField(source="standing.value", help_text="OK, Watch, Near limit, Used up, Over, Restricted")
+    restricted_lines = serializers.IntegerField(source="restricted")
+    next_consent = serializers.IntegerField(source="next_number", help_text="The number to consent with.")
+    as_of = serializers.DateTimeField(allow_null=True, help_text="When usage was last charged.")
+
+
+class NewLimitBody(Body):
+    """A limit to be made: on an account, a line, or the lines with a tag."""
+
+    account = InReach(Account.objects.all(), required=False, allow_null=True)
+    line = InReach(Line.objects.all(), required=False, allow_null=True)
+    enterprise = InReach(Enterprise.objects.all(), required=False, allow_null=True, help_text="With a tag.")
+    tag = serializers.CharField(max_length=40, required=False, allow_blank=True)
+    name = serializers.CharField(max_length=80, required=False, allow_blank=True)
+    service = ServiceField(required=False, allow_null=True)
+    zone = serializers.PrimaryKeyRelatedField(queryset=Zone.objects.all(), required=False, allow_null=True)
+    is_abroad = serializers.BooleanField(required=False)
+    measure = serializers.ChoiceField(MEASURES)
+    window = serializers.ChoiceField(WINDOWS)
+    amount = Units()
+    percents = serializers.ListField(**_PERCENTS)
+    marks = serializers.ListField(**_MARKS)
+    action = serializers.ChoiceField(ACTIONS, required=False)
+    grace_units = Units(required=False)
+    needs_approval = serializers.BooleanField(required=False)
+    counts_from = Instant(required=False, allow_null=True, help_text="Of a lifetime only.")
+    ends_at = Instant(required=False, allow_null=True)
+
+
+class ChangeLimitBody(Body):
+    """What is to differ from now on."""
+
+    amount = Units(required=False)
+    percents = serializers.ListField(**_PERCENTS)
+    marks = serializers.ListField(**_MARKS)
+    action = serializers.ChoiceField(ACTIONS, required=False)
+    grace_units = Units(required=False)
+
+
+class ConsentSerializer(serializers.ModelSerializer):
+    """Somebody's agreement that a limit is exceeded in one period."""
+
+    class Meta:
+        model = Consent
+        fields = [
+            "id", "limit", "period_start", "number", "kind", "amount", "consented_by", "consented_at", "channel",
+            "text_shown", "price_shown", "revoked_at", "revoked_by",
+        ]  # fmt: skip
+
+
+class ExtensionBody(Body):
+    """So much more for the period under way."""
+
+    number = serializers.IntegerField(min_value=1, max_value=consent.CONSENTS_MOST, help_text="`next_consent`.")
+    amount = Units(min_value=1, allow_null=True, help_text="Units or micros; null: without bound.")
+    reason = serializers.CharField(max_length=500, required=False, allow_blank=True)
+
+
+class ConsentBody(Body):
+    """Agreement, with what was shown to whoever agreed."""
+
+    number = serializers.IntegerField(min_value=1, max_value=consent.CONSENTS_MOST, help_text="`next_consent`.")
+    amount = Units(min_value=1, allow_null=True, help_text="Units or micros; null: without bound.")
+    text_shown = serializers.CharField(max_length=2000)
+    price_shown = serializers.CharField(max_length=500, required=False, allow_blank=True)
+    channel = serializers.CharField(max_length=20, required=False)
+
+
+class LimitFilters(django_filters.FilterSet):
+    """Limits by owner and service."""
+
+    enterprise = IdFilter(field_name="enterprise_id")
+    account = IdFilter(field_name="account_id")
+    line = IdFilter(field_name="line_id")
+    tag = django_filters.CharFilter()
+    service = ServiceFilter()
+
+    class Meta:
+        model = Limit
+        fields: list[str] = []
+
+
+class Limits(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
+    """Limits in reach that stand."""
+
+    tag = "Limits"
+    queryset = Limit.objects.filter(retired_at__isnull=True)
+    serializer_class = LimitSerializer
+    filterset_class = LimitFilters
+
+    def list(self, request) -> Response:
+        """List limits, with what was used of each in the period under way."""
+        rows = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(self._data(selectors.states(rows, self.now()), None, many=True))
+
+    def retrieve(self, request, pk: int) -> Response:
+        """Read a limit, with what was used of it."""
+        return self.shown(self._state(self.get_object()))
+
+    def _state(self, limit: Limit) -> LimitState:
+        return selectors.state_of(limit, self.now())
+
+    @extend_schema(
+        request=NewLimitBody,
+        responses={201: LimitSerializer},
+        examples=[
+            OpenApiExample(
+                "5 GiB a cycle for a line, then stop",
+                value={
+                    "line": 77, "service": "data", "measure": "units", "window": "cycle", "amount": 5368709120,
+                    "percents": [80, 100], "action": "stop_now",
+                },
+                request_only=True,
+            ),
+            OpenApiExample(
+                "50 EUR for data abroad, consent at the limit",
+                value={
+                    "account": 12, "service": "data", "is_abroad": True, "measure": "money", "window": "cycle",
+                    "amount": 50000000, "percents": [80, 100], "action": "consent",
+                },
+                request_only=True,
+            ),
+        ],
+    )  # fmt: skip
+    def create(self, request) -> Response:
+        """Make a limit.
+
+        It stands from the next charge on; what was used in the period under way counts, and marks that use has passed
+        are crossed at once.
+        """
+        values = self.body(NewLimitBody)
+        enterprise = values.pop("enterprise", None)
+        values["marks_at"] = values.pop("marks", ())
+        made = limits.make(enterprise_id=enterprise.id if enterprise else None, **values, **self.write_context)
+        return self.made(self._state(made))
+
+    @extend_schema(request=ChangeLimitBody, responses=LimitSerializer)
+    def partial_update(self, request, pk: int) -> Response:
+        """Change a limit: it gets a successor, and what was used goes on counting.
+
+        Lowered below what was used, its marks are crossed at once. The answer bears the successor's id.
+        """
+        values = self.body(ChangeLimitBody)
+        values["marks_at"] = values.pop("marks", None)
+        return self.shown(self._state(limits.change(limit=self.get_object(), **values, **self.write_context)))
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request, pk: int) -> Response:
+        """Retire a limit; what it restricted is lifted, its history stays."""
+        limits.retire(limit=self.get_object(), **self.write_context)
+        return Response(status=204)
+
+    @extend_schema(responses=ConsentSerializer(many=True))
+    @action(detail=True, methods=["get"], filterset_class=None, pagination_class=None)
+    def consents(self, request, pk: int) -> Response:
+        """List the consents and extensions of a limit, of all periods, latest first."""
+        limit = self.get_object()
+        given = Consent.objects.filter(limit_id=limit.first_number).order_by("-id")[:500]
+        return Response(ConsentSerializer(given, many=True).data)
+
+    @extend_schema(request=ConsentBody, responses={201: ConsentSerializer})
+    @consents.mapping.post
+    def give_consent(self, request, pk: int) -> Response:
+        """Consent that a limit is exceeded in the period under way.
+
+        What was shown is kept with it. The same `number` again, from whomever, gives the first answer and no effect.
+        """
+        values = {"channel": "api", **self.body(ConsentBody)}
+        given = consent.consent(limit=self.get_object(), **values, **self.write_context)
+        return self.made(given, ConsentSerializer)
+
+    @extend_schema(request=ExtensionBody, responses={201: ConsentSerializer})
+    @action(detail=True, methods=["post"], filterset_class=None)
+    def extensions(self, request, pk: int) -> Response:
+        """Give a limit more for the period under way; what it restricted is lifted."""
+        given = consent.extend(limit=self.get_object(), channel="api", **self.body(ExtensionBody), **self.write_context)
+        return self.made(given, ConsentSerializer)
+
+
+class Consents(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
+    """Consents to limits in reach."""
+
+    tag = "Limits"
+    summaries = {"list": "List consents", "retrieve": "Read a consent"}
+    queryset = Consent.objects.all()
+    serializer_class = ConsentSerializer
+
+    @extend_schema(request=None, responses=ConsentSerializer)
+    @action(detail=True, methods=["post"], filterset_class=None)
+    def revoke(self, request, pk: int) -> Response:
+        """Take a consent back: what was granted with it stays granted, nothing more is."""
+        return self.shown(consent.revoke(consent=self.get_object(), **self.write_context))
+
+
+class ExemptionSerializer(serializers.ModelSerializer):
+    """A limit does not stop these lines until then."""
+
+    class Meta:
+        model = Exemption
+        fields = [
+            "id", "enterprise", "limit", "account", "line", "starts_at", "until", "reason", "made_by", "ended_at",
+            "ended_by",
+        ]  # fmt: skip
+
+
+class NewExemptionBody(Body):
+    """An account or a line that a limit is not to stop."""
+
+    limit = InReach(Limit.objects.filter(retired_at__isnull=True))
+    account = InReach(Account.objects.all(), required=False, allow_null=True)
+    line = InReach(Line.objects.all(), required=False, allow_null=True)
+    until = Instant()
+    reason = serializers.CharField(max_length=200)
+
+
+class Exemptions(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
+    """Exemptions in reach."""
+
+    tag = "Limits"
+    summaries = {"list": "List exemptions", "retrieve": "Read an exemption"}
+    queryset = Exemption.objects.all()
+    serializer_class = ExemptionSerializer
+
+    @extend_schema(request=NewExemptionBody, responses={201: ExemptionSerializer})
+    def create(self, request) -> Response:
+        """Exempt an account or a line from a limit, until a time and for a reason.
+
+        What it uses still counts.
+        """
+        return self.made(limits.exempt(**self.body(NewExemptionBody), **self.write_context))
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request, pk: int) -> Response:
+        """End an exemption now; it stays on record."""
+        limits.end_exemption(exemption=self.get_object(), **self.write_context)
+        return Response(status=204)
+
+
+class RestrictionSerializer(serializers.ModelSerializer):
+    """What the network is told of a line; without a service, of all."""
+
+    service = ServiceField(allow_null=True)
+    limit = serializers.IntegerField(source="limit.first_number", allow_null=True)
+
+    class Meta:
+        model = Restriction
+        fields = [
+            "id", "enterprise", "line", "service", "action", "limit", "period_start", "starts_at", "until", "state",
+            "lifted_at", "lifted_by",
+        ]  # fmt: skip
+
+
+class RestrictionFilters(django_filters.FilterSet):
+    """Restrictions by line, state and time."""
+
+    enterprise = IdFilter(field_name="enterprise_id")
+    line = IdFilter(field_name="line_id")
+    service = ServiceFilter()
+    state = django_filters.CharFilter()
+    since = InstantFilter(field_name="starts_at", lookup_expr="gte", label="Began at or after.")
+
+    class Meta:
+        model = Restriction
+        fields: list[str] = []
+
+
+class Restrictions(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
+    """Restrictions of lines in reach."""
+
+    tag = "Limits"
+    summaries = {"list": "List restrictions", "retrieve": "Read a restriction"}
+    queryset = Restriction.objects.select_related("limit")
+    serializer_class = RestrictionSerializer
+    filterset_class = RestrictionFilters
+
+    @extend_schema(request=None, responses=RestrictionSerializer)
+    @action(detail=True, methods=["post"], filterset_class=None)
+    def lift(self, request, pk: int) -> Response:
+        """Lift a restriction by hand; the limit itself still stands."""
+        return self.shown(limits.lift(restriction=self.get_object(), **self.write_context))
+
+    @extend_schema(request=None, responses=RestrictionSerializer)
+    @action(detail=True, methods=["post"], filterset_class=None)
+    def approve(self, request, pk: int) -> Response:
+        """Let a limit that waits for approval restrict in this period: all its lines that wait."""
+        return self.shown(limits.approve(restriction=self.get_object(), **self.write_context))
+
+
+class LimitCrossingSerializer(serializers.ModelSerializer):
+    """A mark of a limit that was reached: once a level and period."""
+
+    class Meta:
+        model = LimitCrossing
+        fields = [
+            "id", "enterprise", "limit", "first", "period_start", "percent", "level", "amount", "used", "line",
+            "usage_id", "crossed_at", "recorded_at",
+        ]  # fmt: skip
+
+
+class LimitCrossings(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
+    """Crossings of limits in reach."""
+
+    tag = "Limits"
+    summaries = {"list": "List crossings of limits", "retrieve": "Read a crossing of a limit"}
+    queryset = LimitCrossing.objects.all()
+    serializer_class = LimitCrossingSerializer
