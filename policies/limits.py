@@ -21,6 +21,7 @@ from django.db.models import Q
 from balances import audit, fields, ledger, locks, tags
 from balances.errors import Refused
 from balances.models import Account, ChargingState, Contract, Line, Zone
+from balances.scope import Scope, Verb
 from policies import counting, marks, windows
 from policies.decision import Action
 from policies.models import (
@@ -299,6 +300,17 @@ def lift_due(*, at: datetime, actor: str = "beat") -> int:
     """Lift what ended with its period; returns how many."""
     due = Restriction.objects.filter(until__lte=at).exclude(state=RestrictionState.LIFTED)
     return due.update(state=RestrictionState.LIFTED, lifted_at=at, lifted_by=actor)
+
+
+def may_change(limit: Limit, scope: Scope, actor: str) -> bool:
+    """Whether somebody may change, extend or retire a limit: who set it, or who manages the place above its owner.
+
+    So nobody widens what was set for them from above; to consent is another matter.
+    """
+    if limit.made_by == actor:
+        return True
+    place = limit.line.account_id if limit.line else limit.account.parent_id if limit.account else None
+    return scope.allows(Verb.MANAGE, enterprise_id=limit.enterprise_id, account_id=place)
 
 
 # --- shared ----------------------------------------------------------------------------------------------------------

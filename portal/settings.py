@@ -155,6 +155,7 @@ CELERY_BEAT_SCHEDULE = {
         "task": "portal.charging.tasks.sweep_reservations",
         "schedule": timedelta(seconds=30),
     },
+    "lift-restrictions": {"task": "portal.charging.tasks.lift_restrictions", "schedule": timedelta(minutes=1)},
     "prepare-partitions": {
         "task": "portal.charging.tasks.prepare_partitions",
         "schedule": timedelta(hours=6),
@@ -328,6 +329,10 @@ SPECTACULAR_SETTINGS = {
         "SuspenseStateEnum": "balances.models.usage.SuspenseState",
         "AccountKindEnum": "balances.models.accounts.AccountKind",
         "NewAccountKindEnum": "portal.api.accounts.NEW_KINDS",
+        "ConsentKindEnum": "policies.models.ConsentKind",
+        "LimitActionEnum": "policies.models.limits.ACTION_CHOICES",
+        "RestrictionActionEnum": "policies.models.RestrictionAction",
+        "RestrictionStateEnum": "policies.models.RestrictionState",
         "BucketKindEnum": "balances.models.buckets.BucketKind",
     },
 }

@@ -21,6 +21,8 @@ from balances import allocation, contracts, draw_caps, exchange
 from balances.allocation_plan import Wish
 from balances.models import AuditEvent, Bucket, Crossing, Exchange, SuspendedUsage, UsageRecord
 from balances.scope import Verb
+from policies import consent, limits
+from policies.models import LimitCrossing, Restriction
 from portal import asgi
 from portal.api.endpoints import Endpoint
 from portal.charging import pipeline, profiles
@@ -74,6 +76,9 @@ SCREENS: dict[str, Screen] = {
     "accounts/<int:account_id>/lines/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/allowances/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/drawing/": Screen("alice carla olga", "account"),
+    "accounts/<int:account_id>/limits/": Screen("alice carla olga", "account"),
+    "lines/<int:line_id>/limits/": Screen("alice carla emil olga", "line"),
+    "limits/<int:limit_id>/": Screen("alice carla olga", "limit"),
     "accounts/<int:account_id>/manage/": Screen("alice carla olga", "account"),
     "buckets/<int:bucket_id>/": Screen("alice olga", "bucket"),
     "buckets/<int:bucket_id>/exchange/": Screen("alice olga", "bucket"),
@@ -178,6 +183,24 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("POST", "thresholds"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     ("DELETE", "thresholds/<int:pk>"): ("spare threshold", Route(Verb.MANAGE, NORTHS, (204,))),
     **_noun("crossings", "crossing", NORTHS_SEEN),
+    **_noun("limits", "limit", NORTHS_SEEN),
+    ("POST", "limits"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("PATCH", "limits/<int:pk>"): ("limit", Route(Verb.MANAGE, NORTHS)),
+    ("DELETE", "limits/<int:pk>"): ("spare limit", Route(Verb.MANAGE, NORTHS, (204,))),
+    ("GET", "limits/<int:pk>/consents"): ("limit", Route(may=NORTHS_SEEN)),
+    ("POST", "limits/<int:pk>/consents"): ("limit", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("POST", "limits/<int:pk>/extensions"): ("limit", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    **_noun("limit-crossings", "limit crossing", NORTHS_SEEN),
+    **_noun("consents", "consent", NORTHS_SEEN),
+    ("POST", "consents/<int:pk>/revoke"): ("consent", Route(Verb.MANAGE, NORTHS)),
+    **_noun("exemptions", "exemption", NORTHS_SEEN),
+    ("POST", "exemptions"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("DELETE", "exemptions/<int:pk>"): ("exemption", Route(Verb.MANAGE, NORTHS, (204,))),
+    **_noun("restrictions", "restriction", NORTHS_LINE),
+    ("POST", "restrictions/<int:pk>/lift"): ("restriction", Route(Verb.MANAGE, NORTHS)),
+    ("POST", "restrictions/<int:pk>/approve"): ("restriction", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("GET", "lines/<int:pk>/tags"): ("line", Route(may=NORTHS_LINE)),
+    ("PUT", "lines/<int:pk>/tags"): ("line", Route(Verb.MANAGE, NORTHS, REFUSED)),
     **_noun("buckets", "bucket", AURORAS),
     ("GET", "buckets/<int:pk>/entries"): ("bucket", Route(may=AURORAS)),
     ("POST", "buckets/<int:pk>/allocations"): ("bucket", Route(Verb.MANAGE, AURORAS, REFUSED)),
@@ -259,8 +282,14 @@ class Things:
         mark = contracts.set_threshold(account=account, service=1, units=1000, **doing)
         spare = contracts.set_threshold(account=account, service=1, units=10**9, **doing)
         draft = contracts.draft_version(contract=house.contract, effective_at=NOW, **doing)
+        terms = {"account": account, "service": 1, "measure": "units", "window": "cycle", "action": "throttle"}
+        held = limits.make(amount=1000, **terms, **doing)
+        spare_limit = limits.make(amount=10**9, **terms, **doing)
+        exempted = {"account": house.accounts["N-FIELD"], "until": NOW + timedelta(days=1), "reason": "Walk"}
+        exemption = limits.exempt(limit=spare_limit, **exempted, **doing)
         sender = f"token:{things.ids['feed token']} feed"
         batch = charge(house, used(1), used(2, msisdn="4999900000001"), sender=sender)
+        given = consent.extend(limit=held, number=1, amount=1, **doing)
         job = Job.objects.create(operator=cast.operator, enterprise=house.enterprise, kind="people", title="People")
         profile = profiles.save(operator=cast.operator, name="Switch", mapping=MAPPING, **doing)
         members = Membership.objects.filter(enterprise=house.enterprise)
@@ -285,6 +314,12 @@ class Things:
             "threshold": mark.id,
             "spare threshold": spare.id,
             "crossing": Crossing.objects.get(threshold=mark).id,
+            "limit": held.id,
+            "spare limit": spare_limit.id,
+            "limit crossing": LimitCrossing.objects.filter(limit=held).first().id,
+            "consent": given.id,
+            "exemption": exemption.id,
+            "restriction": Restriction.objects.get().id,
             "bucket": bucket.id,
             "allocation": allocated.id,
             "draw cap": cap.id,

@@ -6,6 +6,7 @@ import django_filters
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.response import Response
 
 from balances.models import Account, Enterprise, Line, Zone
@@ -17,8 +18,15 @@ from portal.api.endpoints import Endpoint
 from portal.api.values import Body, IdFilter, InReach, Instant, InstantFilter, ServiceField, ServiceFilter, Units
 
 WINDOWS, MEASURES, ACTIONS = Window.values, Measure.values, [action.value for action in Action]
-_PERCENTS = {"child": serializers.IntegerField(min_value=1, max_value=limits.PERCENT_MOST), "required": False}
-_MARKS = {"child": Units(min_value=1), "required": False}
+
+
+def _percents() -> serializers.ListField:
+    child = serializers.IntegerField(min_value=1, max_value=limits.PERCENT_MOST)
+    return serializers.ListField(child=child, required=False)
+
+
+def _marks() -> serializers.ListField:
+    return serializers.ListField(child=Units(min_value=1), required=False)
 
 
 class LimitSerializer(serializers.Serializer):
@@ -70,8 +78,8 @@ class NewLimitBody(Body):
     measure = serializers.ChoiceField(MEASURES)
     window = serializers.ChoiceField(WINDOWS)
     amount = Units()
-    percents = serializers.ListField(**_PERCENTS)
-    marks = serializers.ListField(**_MARKS)
+    percents = _percents()
+    marks = _marks()
     action = serializers.ChoiceField(ACTIONS, required=False)
     grace_units = Units(required=False)
     needs_approval = serializers.BooleanField(required=False)
@@ -83,8 +91,8 @@ class ChangeLimitBody(Body):
     """What is to differ from now on."""
 
     amount = Units(required=False)
-    percents = serializers.ListField(**_PERCENTS)
-    marks = serializers.ListField(**_MARKS)
+    percents = _percents()
+    marks = _marks()
     action = serializers.ChoiceField(ACTIONS, required=False)
     grace_units = Units(required=False)
 
@@ -149,6 +157,13 @@ class Limits(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
         """Read a limit, with what was used of it."""
         return self.shown(self._state(self.get_object()))
 
+    def _governed(self) -> Limit:
+        """The limit of the address, where the caller may change it."""
+        limit = self.get_object()
+        if not limits.may_change(limit, self.scope, self.write_context["actor"]):
+            raise PermissionDenied("This limit was set from above: ask there.")
+        return limit
+
     def _state(self, limit: Limit) -> LimitState:
         return selectors.state_of(limit, self.now())
 
@@ -192,14 +207,14 @@ class Limits(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
 
         Lowered below what was used, its marks are crossed at once. The answer bears the successor's id.
         """
-        values = self.body(ChangeLimitBody)
+        limit, values = self._governed(), self.body(ChangeLimitBody)
         values["marks_at"] = values.pop("marks", None)
-        return self.shown(self._state(limits.change(limit=self.get_object(), **values, **self.write_context)))
+        return self.shown(self._state(limits.change(limit=limit, **values, **self.write_context)))
 
     @extend_schema(responses={204: None})
     def destroy(self, request, pk: int) -> Response:
         """Retire a limit; what it restricted is lifted, its history stays."""
-        limits.retire(limit=self.get_object(), **self.write_context)
+        limits.retire(limit=self._governed(), **self.write_context)
         return Response(status=204)
 
     @extend_schema(responses=ConsentSerializer(many=True))
@@ -217,15 +232,17 @@ class Limits(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
 
         What was shown is kept with it. The same `number` again, from whomever, gives the first answer and no effect.
         """
+        limit = self.get_object()
         values = {"channel": "api", **self.body(ConsentBody)}
-        given = consent.consent(limit=self.get_object(), **values, **self.write_context)
+        given = consent.consent(limit=limit, **values, **self.write_context)
         return self.made(given, ConsentSerializer)
 
     @extend_schema(request=ExtensionBody, responses={201: ConsentSerializer})
     @action(detail=True, methods=["post"], filterset_class=None)
     def extensions(self, request, pk: int) -> Response:
         """Give a limit more for the period under way; what it restricted is lifted."""
-        given = consent.extend(limit=self.get_object(), channel="api", **self.body(ExtensionBody), **self.write_context)
+        limit = self._governed()
+        given = consent.extend(limit=limit, channel="api", **self.body(ExtensionBody), **self.write_context)
         return self.made(given, ConsentSerializer)
 
 
@@ -233,6 +250,7 @@ class Consents(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     """Consents to limits in reach."""
 
     tag = "Limits"
+    filterset_class = None
     summaries = {"list": "List consents", "retrieve": "Read a consent"}
     queryset = Consent.objects.all()
     serializer_class = ConsentSerializer
@@ -279,7 +297,10 @@ class Exemptions(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
 
         What it uses still counts.
         """
-        return self.made(limits.exempt(**self.body(NewExemptionBody), **self.write_context))
+        values = self.body(NewExemptionBody)
+        if not limits.may_change(values["limit"], self.scope, self.write_context["actor"]):
+            raise PermissionDenied("This limit was set from above: ask there.")
+        return self.made(limits.exempt(**values, **self.write_context))
 
     @extend_schema(responses={204: None})
     def destroy(self, request, pk: int) -> Response:

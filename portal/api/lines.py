@@ -11,7 +11,7 @@ from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from balances import inventory
+from balances import inventory, tags
 from balances.errors import Refused
 from balances.models import Account, Device, Line, LineAssignment, NumberAssignment, Person
 from balances.models.accounts import LineStatus, NumberKind
@@ -71,6 +71,12 @@ class LineChangeBody(Body):
     status = serializers.ChoiceField(choices=LineStatus.choices, required=False, help_text="retired is for good.")
     person = InReach(Person.objects.all(), required=False, allow_null=True)
     device = InReach(Device.objects.all(), required=False, allow_null=True)
+
+
+class TagsBody(Body):
+    """All tags of a line: small letters, digits, hyphens and underscores."""
+
+    tags = serializers.ListField(child=serializers.CharField(max_length=40), max_length=tags.TAGS_MOST)
 
 
 class AssignmentSerializer(serializers.ModelSerializer):
@@ -256,6 +262,19 @@ class Lines(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
                 refusal.field = "number"
             raise
         return self.made(self.get_object())
+
+    @extend_schema(responses=TagsBody)
+    @action(detail=True, methods=["get"], filterset_class=None, pagination_class=None)
+    def tags(self, request, pk: int) -> Response:
+        """List the tags that a line bears."""
+        return Response({"tags": tags.of(self.get_object())})
+
+    @extend_schema(request=TagsBody, responses=TagsBody)
+    @tags.mapping.put
+    def set_tags(self, request, pk: int) -> Response:
+        """Let a line bear exactly these tags from the next charge on: limits, policies and reports go by them."""
+        line = self.get_object()
+        return Response({"tags": tags.set_tags(line=line, tags=self.body(TagsBody)["tags"], **self.write_context)})
 
     @extend_schema(responses=LineBalancesSerializer)
     @action(detail=True, methods=["get"], filterset_class=None, pagination_class=None)

@@ -12,6 +12,7 @@ from django.db import connection
 from balances import cycles, inventory, ledger
 from balances.errors import Refused
 from balances.models import Enterprise
+from policies import limits
 from portal.charging import ingest, pipeline
 
 log = structlog.get_logger(__name__)
@@ -85,6 +86,12 @@ def turn_cycles() -> None:
 def sweep_reservations() -> None:
     """Release reservations whose session never ended."""
     ledger.sweep_reservations(actor="beat", at=datetime.now(UTC))
+
+
+@shared_task
+def lift_restrictions() -> None:
+    """Lift what limits restricted in periods that have ended."""
+    limits.lift_due(at=datetime.now(UTC))
 
 
 @shared_task

@@ -96,4 +96,5 @@ def read_price(text: str) -> int:
 
 def write_price(micros: int) -> str:
     """A price as it is typed: 0.09."""
-    return f"{Decimal(micros) / MICROS_PER_MAJOR:f}".rstrip("0").rstrip(".") if micros else "0"
+    text = f"{Decimal(micros) / MICROS_PER_MAJOR:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,92 @@
+"""Limits in words: amounts, places, windows, what happens beyond. Pure formats, for screens and messages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from policies.decision import Action
+from policies.marks import Standing
+from policies.models import Limit, Measure, Window
+from policies.selectors import LimitState
+from portal import figures
+
+WINDOW_WORDS = {
+    Window.DAY: "each day",
+    Window.WEEK: "each week",
+    Window.CYCLE: "each billing cycle",
+    Window.SLIDING_24H: "in any 24 hours",
+    Window.LIFETIME: "once and for all",
+}
+BEYOND_WORDS = {
+    Action.NOTIFY: "people are told, it runs on",
+    Action.OVERAGE: "it runs on at the overage rate",
+    Action.THROTTLE: "the line is slowed down",
+    Action.BLOCK_NEW: "new usage is blocked",
+    Action.STOP_NOW: "usage stops at once",
+    Action.CONSENT: "usage stops until somebody consents",
+    Action.SUSPEND: "the line is suspended for every service",
+    Action.STEER_PERSONAL: "the rest is left to the person",
+}
+STANDING_BADGES = {
+    Standing.OK: ("ok", "circle-check"),
+    Standing.WATCH: ("watch", "eye"),
+    Standing.NEAR: ("near", "triangle-alert"),
+    Standing.USED_UP: ("used-up", "circle-slash"),
+    Standing.OVER: ("over", "octagon-alert"),
+    Standing.RESTRICTED: ("over", "octagon-alert"),
+}
+
+
+def amount(limit: Limit, figure: int | None, currency: str) -> str:
+    """An amount in the limit's measure: 5 GiB, €50.00."""
+    if figure is None:
+        return "no bound"
+    if limit.measure == Measure.MONEY:
+        return figures.money(figure, currency)
+    return figures.quantity(figure, limit.service or 0)
+
+
+def counted(limit: Limit) -> str:
+    """What is counted, and where: Data abroad."""
+    what = figures.SERVICE_WORDS[limit.service] if limit.service else "All services"
+    if limit.measure == Measure.MONEY:
+        what = f"Overage of {what.lower()}"
+    where = " abroad" if limit.is_abroad else f" in {limit.zone.name}" if limit.zone else ""
+    return what + where
+
+
+def window(limit: Limit) -> str:
+    """How often it begins anew."""
+    return WINDOW_WORDS[Window(limit.window)]
+
+
+def beyond(limit: Limit) -> str:
+    """What happens beyond it."""
+    return BEYOND_WORDS[Action(limit.action)]
+
+
+def marks(limit: Limit, currency: str) -> str:
+    """The marks at which people are told: 50 %, 80 %, 4 GiB."""
+    said = [f"{percent} %" for percent in limit.percents] + [amount(limit, mark, currency) for mark in limit.marks]
+    return ", ".join(said) or "none"
+
+
+def effect(state: LimitState, crossed: list[str], currency: str, zone: ZoneInfo) -> list[str]:
+    """What an act on a limit means at once, in sentences; `state` and `crossed` are as they would be after it."""
+    limit = state.limit
+    used, bound = amount(limit, state.used, currency), amount(limit, state.bound, currency)
+    percent = "" if state.percent is None else f" ({state.percent} %)"
+    said = [f"Used so far in this period: {used} of {bound}{percent}. That would be: {state.standing}."]
+    if crossed:
+        said.append(f"Already passed, and told at once: {', '.join(crossed)}.")
+    ends = _until(state.ends_at, zone)
+    if state.left == 0 and limit.action not in (Action.NOTIFY, Action.OVERAGE):
+        said.append(f"It is used up: from the next event on, {beyond(limit)}, {ends}.")
+    elif state.left is not None:
+        said.append(f"{amount(limit, state.left, currency)} are left {ends}; beyond them, {beyond(limit)}.")
+    return said
+
+
+def _until(ends_at: datetime | None, zone: ZoneInfo) -> str:
+    return "for good" if ends_at is None else f"until {figures.moment(ends_at, zone)}"

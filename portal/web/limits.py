@@ -1,0 +1,494 @@
+"""Limits on screen: those of an account or a line, making one with its effect shown first, and one limit with all acts.
+
+An act is tried in a transaction that is rolled back; what it would do is shown, and what was shown is sent along with
+the confirmation. Where the form says something else by then, the effect is shown again instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+
+from balances import tags
+from balances.errors import Refused
+from balances.models import Account, Line, Zone
+from balances.scope import Verb
+from balances.selectors import tree
+from balances.selectors.terms import Terms, terms_at
+from balances.units import GIB, Service
+from policies import consent, limits, presets, selectors
+from policies.models import Consent, Exemption, Limit, LimitCrossing, Measure, Restriction, Window
+from policies.models.limits import ACTION_CHOICES
+from policies.selectors import LimitState
+from portal import figures, limit_words
+from portal.web import quantities
+from portal.web.context import place
+from portal.web.forms import CivilTimeField, PortalForm, acting, attempt, sent
+
+MONEY = "money"
+COUNTED = [(str(int(service)), figures.SERVICE_WORDS[service]) for service in Service] + [
+    (MONEY, "Money for overage, all services")
+]
+EVERYWHERE, ABROAD = "", "abroad"
+MOST_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A limit in words, for tables."""
+
+    state: LimitState
+    used: str
+    bound: str
+    left: str
+    marks: str
+    badge: str
+    icon: str
+
+    @property
+    def limit(self) -> Limit:
+        """The row that stands."""
+        return self.state.limit
+
+    @property
+    def percent(self) -> int | None:
+        """Whole percent used."""
+        return self.state.percent
+
+    @property
+    def meter(self) -> int:
+        """The same, as far as a meter shows it."""
+        return min(self.state.percent or 0, 100)
+
+    @property
+    def counted(self) -> str:
+        """What is counted, and where."""
+        return limit_words.counted(self.limit)
+
+    @property
+    def window(self) -> str:
+        """How often it begins anew."""
+        return limit_words.window(self.limit)
+
+    @property
+    def beyond(self) -> str:
+        """What happens beyond it."""
+        return limit_words.beyond(self.limit)
+
+
+def row_of(state: LimitState, currency: str) -> Row:
+    """A limit as tables show it."""
+    badge, icon = limit_words.STANDING_BADGES[state.standing]
+    said = [limit_words.amount(state.limit, figure, currency) for figure in (state.used, state.bound, state.left)]
+    return Row(state, *said, limit_words.marks(state.limit, currency), badge, icon)
+
+
+class LimitForm(PortalForm):
+    """A new limit; `seen` is what its effect was shown for."""
+
+    action = "make"
+
+    counted = forms.ChoiceField(label="What is counted", choices=COUNTED)
+    amount = forms.CharField(label="At most", max_length=40, help_text="5 GiB, 500 min, 100 messages; money like 50.")
+    window = forms.ChoiceField(label="How often", choices=Window.choices, initial=Window.CYCLE)
+    where = forms.ChoiceField(label="Where", required=False)
+    beyond = forms.ChoiceField(label="Beyond it", choices=ACTION_CHOICES)
+    marks = forms.CharField(
+        label="Tell at", max_length=80, required=False, initial="50, 80, 100", help_text="Percent, with commas."
+    )
+    tag = forms.CharField(label="Only lines with the tag", max_length=40, required=False)
+    name = forms.CharField(label="Name", max_length=80, required=False)
+    seen = forms.CharField(required=False, widget=forms.HiddenInput())
+
+    def __init__(self, *arguments, zones: list[Zone], with_tag: bool, **options):
+        super().__init__(*arguments, **options)
+        self.fields["where"].choices = [(EVERYWHERE, "Everywhere"), (ABROAD, "Abroad")] + [
+            (str(zone.id), zone.name) for zone in zones
+        ]
+        if not with_tag:
+            del self.fields["tag"]
+
+    def terms(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Arguments of `limits.make`. Raises Refused."""
+        money = values["counted"] == MONEY
+        service = None if money else int(values["counted"])
+        try:
+            amount = quantities.read_price(values["amount"]) if money else quantities.read(values["amount"], service)
+        except quantities.NotAQuantity as refusal:
+            raise Refused(refusal.message, field="amount") from None
+        where = values.get("where") or EVERYWHERE
+        return {
+            "service": service, "measure": Measure.MONEY if money else Measure.UNITS, "amount": amount,
+            "window": values["window"], "action": values["beyond"], "percents": percents_of(values["marks"]),
+            "is_abroad": where == ABROAD, "zone_id": int(where) if where.isdigit() else None, "name": values["name"],
+        }  # fmt: skip
+
+
+def percents_of(text: str) -> list[int]:
+    """Percents as they are typed: 50, 80, 100. Raises Refused."""
+    try:
+        return [int(part.strip().removesuffix("%")) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise Refused(f"“{text}” are no percents; write them like 50, 80, 100.", field="marks") from None
+
+
+class ChangeForm(PortalForm):
+    """Other terms from now on."""
+
+    action = "change"
+
+    amount = forms.CharField(label="At most", max_length=40)
+    beyond = forms.ChoiceField(label="Beyond it", choices=ACTION_CHOICES)
+    marks = forms.CharField(label="Tell at", max_length=80, required=False, help_text="Percent, with commas.")
+    seen = forms.CharField(required=False, widget=forms.HiddenInput())
+
+
+class MoreForm(PortalForm):
+    """More for the period under way; empty: without bound."""
+
+    action = "extend"
+
+    amount = forms.CharField(label="So much more", max_length=40, required=False, help_text="Empty: without bound.")
+    number = forms.IntegerField(widget=forms.HiddenInput())
+
+
+class ConsentForm(MoreForm):
+    """Agreement that the limit is exceeded."""
+
+    action = "consent"
+
+
+class ExemptForm(PortalForm):
+    """A line that the limit is not to stop."""
+
+    action = "exempt"
+
+    msisdn = forms.CharField(label="Line", max_length=24, help_text="Its number, with country code.")
+    until = CivilTimeField(label="Until")
+    reason = forms.CharField(label="Reason", max_length=200)
+
+
+# --- an account's, a line's ------------------------------------------------------------------------------------------
+
+
+def of_account(request: HttpRequest, account_id: int) -> HttpResponse:
+    """Limits on an account and its lines, at the top also on tags; a form for another one."""
+    scope = request.tenancy.scope
+    account = get_object_or_404(Account.objects.within(scope).select_related("enterprise"), id=account_id)
+    place(request, account=account, section="account-limits")
+    rows = selectors.of_account(scope, account)
+    at_top = account.parent_id is None
+    return _page(request, rows, {"account": account}, account, account=account, with_tag=at_top)
+
+
+def of_line(request: HttpRequest, line_id: int) -> HttpResponse:
+    """Every limit that a line's usage counts towards; a form for one of its own."""
+    scope = request.tenancy.scope
+    line = get_object_or_404(Line.objects.within(scope).select_related("enterprise", "account", "person"), id=line_id)
+    account = Account.objects.within(scope).select_related("enterprise").filter(id=line.account_id).first()
+    place(request, account=account, enterprise=line.enterprise)
+    context = {"line": line, "tags": tags.of(line)}
+    return _page(request, selectors.of_line(scope, line), context, account, line=line, with_tag=False)
+
+
+def _page(request: HttpRequest, rows, context: dict, place_account: Account | None, *, with_tag: bool, **owner):
+    scope, doing = request.tenancy.scope, acting(request)
+    thing: Account | Line = owner.get("account") or owner["line"]
+    terms = terms_at(thing.enterprise_id, doing["at"])
+    manages = (
+        type(thing).objects.within(scope, Verb.MANAGE).filter(id=thing.id).exists()
+        and not getattr(thing, "closed_at", None)
+        and terms.is_in_force
+    )
+    form, effect = None, None
+    if manages:
+        zones = list(Zone.objects.filter(operator__enterprises=thing.enterprise_id).order_by("name"))
+        form = sent(request, LimitForm, zones=zones, with_tag=with_tag, initial=_proposal(request, owner))
+        made = effect = None
+        result = attempt(form, lambda values: _make(form, values, thing, owner, terms, doing))
+        if isinstance(result, Limit):
+            made = result
+        elif result is not None:
+            effect = result
+        if made is not None:
+            messages.success(request, f"The limit stands: {limit_words.counted(made)}, {limit_words.window(made)}.")
+            return redirect(request.path)
+        if not form.is_bound:
+            effect = _proposed_effect(form, thing, owner, terms, doing)
+        if effect:
+            form.data = form.data.copy() if form.is_bound else form.data
+            if form.is_bound:
+                form.data[form.add_prefix("seen")] = effect["seen"]
+            else:
+                form.initial["seen"] = effect["seen"]
+    found = selectors.states(list(rows[:MOST_SHOWN]), doing["at"])
+    context |= {
+        "rows": [row_of(state, terms.currency) for state in found],
+        "breadcrumb": [*tree.ancestors(scope, place_account), *([place_account] if "line" in owner else [])]
+        if place_account
+        else [],
+        "form": form,
+        "effect": effect,
+        "terms": terms,
+        "presets": presets.PRESETS,
+        "as_of": found[0].as_of if found else None,
+        "section": "account-limits",
+    }
+    return render(request, "limits/page.html", context)
+
+
+def _proposal(request: HttpRequest, owner: dict) -> dict[str, Any]:
+    """What the form begins with: a ready-made limit that was asked for, or a cap of data."""
+    preset = presets.by_key(request.GET.get("preset", ""))
+    if preset is not None:
+        return {
+            "counted": MONEY if preset.measure == "money" else str(int(preset.service)),
+            "amount": quantities.write_price(preset.amount) if preset.measure == "money"
+            else quantities.write(preset.amount, preset.service),
+            "window": preset.window, "where": ABROAD if preset.is_abroad else EVERYWHERE, "beyond": preset.action,
+            "marks": ", ".join(map(str, preset.percents)), "name": preset.name,
+        }  # fmt: skip
+    gibs = 5 if "line" in owner else 100
+    return {
+        "counted": str(int(Service.DATA)), "amount": quantities.write(gibs * GIB, Service.DATA), "window": "cycle",
+        "beyond": "stop_now" if "line" in owner else "notify", "marks": "50, 80, 100", "where": EVERYWHERE, "name": "",
+    }  # fmt: skip
+
+
+def _make(form: LimitForm, values: dict, thing, owner: dict, terms: Terms, doing: dict) -> Limit | dict:
+    """The limit, where its effect was seen; else the effect. Raises Refused."""
+    wanted = form.terms(values)
+    zone_id = wanted.pop("zone_id")
+    wanted["zone"] = Zone.objects.filter(id=zone_id, operator__enterprises=thing.enterprise_id).first()
+    if tag := (values.get("tag") or "").strip():
+        owner = {"tag": tag, "enterprise_id": thing.enterprise_id}
+    shown = repr(sorted((name, str(value)) for name, value in values.items() if name != "seen"))
+    if values.get("seen") == shown:
+        return limits.make(**owner, **wanted, **doing)
+    return {"seen": shown, "said": foreseen(lambda: limits.make(**owner, **wanted, **doing), terms)}
+
+
+def _proposed_effect(form: LimitForm, thing, owner: dict, terms: Terms, doing: dict) -> dict | None:
+    """The effect of what an untouched form says, so that a cap is one click away."""
+    values = {name: str(form.get_initial_for_field(field, name) or "") for name, field in form.fields.items()}
+    try:
+        effect = _make(form, values | {"seen": ""}, thing, owner, terms, doing)
+    except Refused:
+        return None
+    return effect if isinstance(effect, dict) else None
+
+
+def foreseen(act: Callable[[], Limit], terms: Terms) -> list[str]:
+    """What an act on a limit would do, in sentences: done, read and rolled back. Raises what the act raises."""
+    with transaction.atomic():
+        limit = act()
+        state = selectors.state_of(limit, limit.made_at)
+        passed = LimitCrossing.objects.filter(limit=limit, recorded_at=limit.made_at).order_by("level")
+        crossed = [
+            f"{crossing.percent} %" if crossing.percent else limit_words.amount(limit, crossing.level, terms.currency)
+            for crossing in passed
+        ]
+        transaction.set_rollback(True)
+    return limit_words.effect(state, crossed, terms.currency, terms.zone)
+
+
+# --- one limit -------------------------------------------------------------------------------------------------------
+
+
+def limit(request: HttpRequest, limit_id: int) -> HttpResponse:
+    """One limit: how it stands, what was reached and restricted, and what can be done about it."""
+    scope, doing = request.tenancy.scope, acting(request)
+    row = get_object_or_404(Limit.objects.within(scope).select_related("account", "line__account", "zone"), id=limit_id)
+    try:
+        row = limits.standing_row(row)
+    except Refused:
+        pass  # retired: its history is shown
+    terms = terms_at(row.enterprise_id, doing["at"])
+    account = row.account or (row.line.account if row.line else None)
+    seen_account = Account.objects.within(scope).select_related("enterprise").filter(id=account.id if account else 0)
+    place(request, account=seen_account.first(), enterprise=row.enterprise, section="account-limits")
+    state = selectors.state_of(row, doing["at"])
+    manages = Limit.objects.within(scope, Verb.MANAGE).filter(id=row.id).exists() and row.retired_at is None
+    governs = manages and limits.may_change(row, scope, doing["actor"])
+    bound = _forms(request, state, terms) if manages else {}
+    effect = None
+    if request.method == "POST" and manages:
+        done = _act(request, state, bound, terms, doing, governs=governs)
+        if isinstance(done, str):
+            messages.success(request, done)
+            return redirect("limit", limits.standing_row(row).id if request.POST.get("action") != "retire" else row.id)
+        effect = done
+    history = Limit.objects.filter(first_id=row.first_number) | Limit.objects.filter(id=row.first_number)
+    context = {
+        "row": row_of(state, terms.currency), "state": state, "limit": row, "terms": terms, "forms": bound,
+        "effect": effect, "governs": governs, "manages": manages, "breadcrumb": _above(scope, seen_account.first()),
+        "beyond": limit_words.beyond(row), "counted": limit_words.counted(row), "window": limit_words.window(row),
+        "price": _price(row, terms), "text": consent_text(state, terms),
+        "crossings": [
+            (crossing, limit_words.amount(row, crossing.level, terms.currency))
+            for crossing in LimitCrossing.objects.filter(first_id=row.first_number).order_by("-id")[:20]
+        ],
+        "consents": [
+            (given, limit_words.amount(row, given.amount, terms.currency)) for given in reversed(state.consents)
+        ],
+        "restrictions": Restriction.objects.within(scope).filter(limit__in=history).exclude(state="lifted")
+        .select_related("line")[:MOST_SHOWN],
+        "history": [
+            (past, limit_words.amount(past, past.amount, terms.currency), limit_words.beyond(past))
+            for past in history.order_by("-id")[:20]
+        ],
+    }  # fmt: skip
+    return render(request, "limits/limit.html", context)
+
+
+def _above(scope, account: Account | None) -> list[Account]:
+    return [*tree.ancestors(scope, account), account] if account else []
+
+
+def _typed(row: Limit, figure: int) -> str:
+    if row.measure == Measure.MONEY:
+        return quantities.write_price(figure)
+    return quantities.write(figure, row.service or 0)
+
+
+def _read(row: Limit, text: str) -> int:
+    try:
+        if row.measure == Measure.MONEY:
+            return quantities.read_price(text)
+        return quantities.read(text, row.service or 0)
+    except quantities.NotAQuantity as refusal:
+        raise Refused(refusal.message, field="amount") from None
+
+
+def _price(row: Limit, terms: Terms) -> str:
+    """What usage beyond the limit costs, as it is shown to who consents."""
+    return presets.price_beyond(row, terms.contract_id, terms.currency)
+
+
+def consent_text(state: LimitState, terms: Terms) -> str:
+    """What somebody agrees to, kept with the consent."""
+    row = state.limit
+    used = limit_words.amount(row, state.used, terms.currency)
+    return (
+        f"{limit_words.counted(row)}, {limit_words.window(row)}: {used} of "
+        f"{limit_words.amount(row, state.bound, terms.currency)} are used. With this consent usage goes on in this "
+        f"period only. {_price(row, terms)}"
+    )
+
+
+def _forms(request: HttpRequest, state: LimitState, terms: Terms) -> dict[str, PortalForm]:
+    row = state.limit
+    now = {
+        "amount": _typed(row, row.amount), "beyond": row.action, "marks": ", ".join(map(str, row.percents)),
+    }  # fmt: skip
+    more = {"number": state.next_number, "amount": _typed(row, max(row.amount // 5, 1))}
+    return {
+        "change": sent(request, ChangeForm, initial=now),
+        "extend": sent(request, MoreForm, initial=more),
+        "consent": sent(request, ConsentForm, initial=more),
+        "exempt": sent(request, ExemptForm, zone=terms.zone),
+    }
+
+
+def _act(request, state: LimitState, bound: dict, terms: Terms, doing: dict, *, governs: bool) -> str | list | None:
+    """Do what was sent: words of what is done, the effect to be confirmed, or None with errors in the form."""
+    row, name = state.limit, request.POST.get("action", "")
+    if name != "consent" and not governs:
+        raise PermissionDenied("This limit was set from above: ask there.")
+    try:
+        if name in _PLAIN:
+            return _PLAIN[name](request, row, doing)
+        if name in bound:
+            form = bound[name]
+            return attempt(form, lambda values: _WRITES[name](request, form, state, values, terms, doing))
+    except Refused as refusal:
+        messages.error(request, refusal.message)
+    return None
+
+
+def _change(request, form: PortalForm, state: LimitState, values: dict, terms: Terms, doing: dict) -> str | list:
+    row = state.limit
+    wanted = {
+        "limit": row, "amount": _read(row, values["amount"]), "action": values["beyond"],
+        "percents": percents_of(values["marks"]),
+    }  # fmt: skip
+    shown = f"{values['amount']}|{values['beyond']}|{values['marks']}|{row.id}"
+    if values["seen"] == shown:
+        limits.change(**wanted, **doing)
+        return "That holds from the next charge on."
+    form.data = form.data.copy()
+    form.data[form.add_prefix("seen")] = shown
+    return foreseen(lambda: limits.change(**wanted, **doing), terms)
+
+
+def _more(values: dict, row: Limit) -> int | None:
+    return _read(row, values["amount"]) if values["amount"].strip() else None
+
+
+def _extend(request, form, state: LimitState, values: dict, terms: Terms, doing: dict) -> str:
+    consent.extend(limit=state.limit, number=values["number"], amount=_more(values, state.limit), **doing)
+    return "The limit has more in this period. What it restricted is lifted."
+
+
+def _consent(request, form, state: LimitState, values: dict, terms: Terms, doing: dict) -> str:
+    given = consent.consent(
+        limit=state.limit, number=values["number"], amount=_more(values, state.limit), channel="portal",
+        text_shown=consent_text(state, terms), price_shown=_price(state.limit, terms), **doing,
+    )  # fmt: skip
+    return f"Consent {given.number} of this period is on record, by {given.consented_by.partition(' ')[2]}."
+
+
+def _exempt(request, form, state: LimitState, values: dict, terms: Terms, doing: dict) -> str:
+    digits = "".join(filter(str.isdigit, values["msisdn"]))
+    lines = Line.objects.within(request.tenancy.scope, Verb.MANAGE).filter(enterprise_id=state.limit.enterprise_id)
+    line = lines.filter(msisdn=digits).first()
+    if line is None:
+        raise Refused("There is no such line here.", field="msisdn")
+    limits.exempt(limit=state.limit, line=line, until=values["until"], reason=values["reason"], **doing)
+    return f"{figures.msisdn(line.msisdn)} is exempted; what it uses still counts."
+
+
+def _retire(request, row: Limit, doing: dict) -> str:
+    limits.retire(limit=row, **doing)
+    return "The limit does not stand any more. Its history stays."
+
+
+def _end_exemption(request, row: Limit, doing: dict) -> str:
+    exemption = get_object_or_404(Exemption, id=request.POST.get("exemption") or 0, limit_id=row.first_number)
+    limits.end_exemption(exemption=exemption, **doing)
+    return "The exemption has ended."
+
+
+def _revoke(request, row: Limit, doing: dict) -> str:
+    given = get_object_or_404(Consent, id=request.POST.get("consent") or 0, limit_id=row.first_number)
+    consent.revoke(consent=given, **doing)
+    return "The consent is revoked: what it granted stays granted, nothing more is."
+
+
+def _restriction(request, row: Limit) -> Restriction:
+    mine = Restriction.objects.within(request.tenancy.scope, Verb.MANAGE).filter(enterprise_id=row.enterprise_id)
+    return get_object_or_404(mine, id=request.POST.get("restriction") or 0)
+
+
+def _lift(request, row: Limit, doing: dict) -> str:
+    limits.lift(restriction=_restriction(request, row), **doing)
+    return "The restriction is lifted. The limit itself still stands."
+
+
+def _approve(request, row: Limit, doing: dict) -> str:
+    limits.approve(restriction=_restriction(request, row), **doing)
+    return "The limit restricts from the next event on."
+
+
+_WRITES = {"change": _change, "extend": _extend, "consent": _consent, "exempt": _exempt}
+_PLAIN = {
+    "retire": _retire, "end-exemption": _end_exemption, "revoke": _revoke, "lift": _lift, "approve": _approve,
+}  # fmt: skip

@@ -1,0 +1,85 @@
+"""Limits, consents, exemptions and restrictions over REST."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from policies.models import Consent
+from tests.api.client import Api, charge, ids, read, refusal, used
+from tests.cast import NOW, Cast
+
+
+def cap(cast: Cast, **changes: Any) -> dict[str, Any]:
+    """4 KiB of data a cycle for Emil's phone, then stop."""
+    line = cast.aurora.lines["emil phone"].id
+    terms = {"line": line, "service": "data", "measure": "units", "window": "cycle", "amount": 4096}
+    return {**terms, "percents": [50, 100], "action": "stop_now", **changes}
+
+
+def test_a_line_is_capped_and_what_is_beyond_is_refused_and_explained(cast: Cast, alice: Api) -> None:
+    made = read(alice.post("/limits", cap(cast)), 201)
+    charge(cast.aurora, used(1), used(2, units=4096))
+    shown = read(alice.get(f"/limits/{made['id']}"))
+    assert (shown["used"], shown["refused_units"], shown["percent"], shown["state"]) == (4096, 2048, 100, "Restricted")
+    crossings = read(alice.get("/limit-crossings"))["results"]
+    assert sorted(crossing["percent"] for crossing in crossings) == [50, 100]
+    restriction = read(alice.get("/restrictions", line=made["line"]))["results"][0]
+    assert (restriction["action"], restriction["state"]) == ("blocked", "active")
+    assert read(alice.post(f"/restrictions/{restriction['id']}/lift"))["state"] == "lifted"
+
+
+def test_changing_a_limit_makes_a_successor_that_goes_on_counting(cast: Cast, alice: Api) -> None:
+    made = read(alice.post("/limits", cap(cast)), 201)
+    charge(cast.aurora, used(1))
+    changed = read(alice.patch(f"/limits/{made['id']}", {"amount": 8192}))
+    assert (changed["first"], changed["used"], changed["percent"]) == (made["id"], 2048, 25)
+    refusal(alice.get(f"/limits/{made['id']}"), 404)
+    assert read(alice.delete(f"/limits/{changed['id']}"), 204) is None
+    assert ids(alice.get("/limits")) == set()
+
+
+def test_two_who_consent_at_once_have_one_effect(cast: Cast, alice: Api, carla: Api) -> None:
+    made = read(alice.post("/limits", cap(cast, action="consent")), 201)
+    body = {"number": made["next_consent"], "amount": 4096, "text_shown": "4 KiB more for 1 cent"}
+    first = read(alice.post(f"/limits/{made['id']}/consents", body), 201)
+    assert read(carla.post(f"/limits/{made['id']}/consents", body), 201) == first
+    assert (first["kind"], first["text_shown"], first["channel"]) == ("consent", body["text_shown"], "api")
+    assert read(alice.get(f"/limits/{made['id']}"))["bound"] == 8192
+    assert read(alice.post(f"/consents/{first['id']}/revoke"))["revoked_at"]
+    assert Consent.objects.count() == 1
+    assert refusal(alice.post(f"/limits/{made['id']}/extensions", {"number": 9, "amount": 1}), 422)["code"]
+
+
+def test_what_was_set_from_above_is_not_changed_from_below(cast: Cast, alice: Api, carla: Api) -> None:
+    body = cap(cast, line=None, account=cast.aurora.accounts["NORTH"].id)
+    made = read(alice.post("/limits", body), 201)
+    assert ids(carla.get("/limits")) == {made["id"]}
+    refusal(carla.patch(f"/limits/{made['id']}", {"amount": 1}), 403)
+    refusal(carla.delete(f"/limits/{made['id']}"), 403)
+    refusal(carla.post(f"/limits/{made['id']}/extensions", {"number": 1, "amount": 1}), 403)
+    own = read(carla.post("/limits", body), 201)
+    assert read(carla.patch(f"/limits/{own['id']}", {"amount": 1}))["amount"] == 1
+
+
+def test_an_exemption_has_an_end_and_a_reason(cast: Cast, alice: Api) -> None:
+    made = read(alice.post("/limits", cap(cast, amount=0)), 201)
+    until = (NOW + timedelta(days=2)).isoformat()
+    body = {"limit": made["id"], "line": made["line"], "until": until, "reason": "Fair in Hanover"}
+    exemption = read(alice.post("/exemptions", body), 201)
+    charge(cast.aurora, used(1, started_at="2026-03-15T12:55:00+01:00"))
+    charge(cast.aurora, used(2, started_at="2026-03-15T13:00:00+01:00"))
+    assert read(alice.get(f"/limits/{made['id']}"))["used"] == 2048  # the first was used before the exemption began
+    assert read(alice.delete(f"/exemptions/{exemption['id']}"), 204) is None
+    assert refusal(alice.post("/exemptions", body | {"until": NOW.isoformat()}), 422)["pointer"] == "/until"
+
+
+def test_a_tag_is_limited_by_who_manages_the_whole_enterprise(cast: Cast, alice: Api, carla: Api) -> None:
+    line = cast.aurora.lines["emil phone"].id
+    assert read(carla.put(f"/lines/{line}/tags", {"tags": ["Field"]})) == {"tags": ["field"]}
+    body = cap(cast, line=None, tag="field", enterprise=cast.aurora.enterprise.id)
+    refusal(carla.post("/limits", body), 400)
+    made = read(alice.post("/limits", body), 201)
+    charge(cast.aurora, used(1))
+    assert read(alice.get(f"/limits/{made['id']}"))["used"] == 2048
+    assert refusal(alice.put(f"/lines/{line}/tags", {"tags": ["no tag!"]}), 422)["pointer"] == "/tags"

@@ -1,0 +1,96 @@
+"""Limits on screen: a cap in three clicks with its effect seen first, and every act on a limit."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+from django.test import Client
+
+from policies import limits
+from policies.models import Limit
+from tests.cast import Cast
+
+ACTING = {"actor": "user:0 Test", "at": datetime.now(UTC)}
+
+
+@pytest.fixture
+def browser(cast: Cast) -> Client:
+    client = Client()
+    client.force_login(cast.alice, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def fields(page: str, action: str) -> dict[str, str]:
+    """What the form of an action would send, untouched."""
+    form = next(
+        form for form in re.findall(r"<form.*?</form>", page, re.S) if f'name="action" value="{action}"' in form
+    )
+    found = {"action": action}
+    for tag in re.findall(r"<input[^>]*>", form):
+        name, value = re.search(r'name="([^"]*)"', tag), re.search(r'value="([^"]*)"', tag)
+        if name and name[1] != "csrfmiddlewaretoken" and name[1] != "action":
+            found[name[1]] = (value[1] if value else "").replace("&#x27;", "'").replace("&quot;", '"')
+    for name, options in re.findall(r'<select name="([^"]*)".*?>(.*?)</select>', form, re.S):
+        chosen = re.search(r'value="([^"]*)" selected', options)
+        found[name] = chosen[1] if chosen else ""
+    return found
+
+
+def test_a_line_is_capped_with_one_click_on_its_page_whose_effect_is_shown(cast: Cast, browser: Client) -> None:
+    address = f"/lines/{cast.aurora.lines['emil phone'].id}/limits/"
+    page = browser.get(address).content.decode()
+    assert "What it would do" in page
+    assert "are left" in page
+    sent = browser.post(address, fields(page, "make"))
+    assert sent.status_code == 302
+    assert Limit.objects.get().action == "stop_now"
+    assert "OK" in browser.get(address).content.decode()
+
+
+def test_a_form_that_was_changed_shows_its_effect_again_before_it_is_done(cast: Cast, browser: Client) -> None:
+    address = f"/accounts/{cast.aurora.root.id}/limits/"
+    wanted = fields(browser.get(address).content.decode(), "make") | {"make-amount": "0 GiB", "make-beyond": "suspend"}
+    shown = browser.post(address, wanted)
+    assert shown.status_code == 200
+    assert "It is used up" in shown.content.decode()
+    assert not Limit.objects.exists()
+    assert browser.post(address, fields(shown.content.decode(), "make")).status_code == 302
+    assert Limit.objects.get().amount == 0
+
+
+def test_a_ready_made_limit_fills_the_form(cast: Cast, browser: Client) -> None:
+    page = browser.get(f"/accounts/{cast.aurora.root.id}/limits/?preset=eu-roaming").content.decode()
+    wanted = fields(page, "make")
+    assert (wanted["make-counted"], wanted["make-amount"], wanted["make-where"]) == ("money", "50", "abroad")
+    assert wanted["make-beyond"] == "consent"
+    assert browser.get("/", follow=True).status_code == 200
+
+
+def test_every_act_on_a_limit_is_there(cast: Cast, browser: Client) -> None:
+    line = cast.aurora.lines["emil phone"]
+    held = limits.make(
+        line=line, service=1, measure="units", window="cycle", amount=1024**3, action="consent", **ACTING
+    )
+    address = f"/limits/{held.id}/"
+    page = browser.get(address).content.decode()
+    assert "costs at most" in page
+    assert browser.post(address, fields(page, "consent")).status_code == 302
+    assert held.consents.get().text_shown.startswith("Data, each billing cycle")
+    assert "Consent 1" in browser.get(address).content.decode()
+    exempt = {
+        "action": "exempt",
+        "exempt-msisdn": line.msisdn,
+        "exempt-until": "2099-01-01T00:00",
+        "exempt-reason": "Fair",
+    }
+    assert browser.post(address, exempt).status_code == 302
+    page = browser.get(address).content.decode()
+    shown = browser.post(address, fields(page, "change") | {"change-amount": "2 GiB"}).content.decode()
+    assert "What the change would do" in shown
+    assert browser.post(address, fields(shown, "change")).status_code == 302
+    successor = Limit.objects.get(retired_at=None)
+    assert successor.amount == 2 * 1024**3
+    assert browser.post(f"/limits/{successor.id}/", {"action": "retire"}).status_code == 302
+    assert "retired" in browser.get(address).content.decode()
