@@ -1,0 +1,41 @@
+"""A charging process for tests: `python -m tests.charging.drain_worker ENTERPRISE AT LIMIT`.
+
+Charges groups of a few records until nothing waits, without the turn that workers take, so that several meet at the
+enterprise's row; now and then it consents to a limit, always with number 1.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import datetime
+
+
+def main() -> None:
+    os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
+    import django
+
+    django.setup()
+    from policies import consent
+    from policies.models import Limit
+    from portal.charging import pipeline
+
+    enterprise_id, at, limit_id = int(sys.argv[1]), datetime.fromisoformat(sys.argv[2]), int(sys.argv[3])
+    held = Limit.objects.get(id=limit_id)
+    turn = 0
+    while pipeline.charge_group(enterprise_id, at=at, most_records=5) is not None:
+        turn += 1
+        if turn == 3:
+            consent.consent(
+                limit=held,
+                number=1,
+                amount=40,
+                channel="test",
+                text_shown="40 more",
+                actor=f"user:{os.getpid()}",
+                at=at,
+            )
+
+
+if __name__ == "__main__":
+    main()
