@@ -98,7 +98,7 @@ def _nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if commits:
         empty_partitioned_tables()
-    if commits or marker is not None:
+    if commits or marker is not None or "db" in request.fixturenames:
         from portal.charging import pipeline
 
         pipeline.forget_everything()
