@@ -68,7 +68,7 @@ class Situation:
 def preview(*, bucket_id: int, wishes: Sequence[Wish], share: Share | None = None, at: datetime) -> Plan:
     """What wishes would come to now. Locks and writes nothing. Raises PlanRefused, Refused."""
     bucket = _bucket(bucket_id)
-    _refuse_unless_open(bucket, at)
+    ledger.refuse_unless_movable(bucket, at)
     return _planned(situation(bucket.id, {wish.receiver for wish in wishes}), wishes, share)
 
 
@@ -93,7 +93,7 @@ def apply(
         if first := _first_answer(own_key, asked):
             return first
         bucket.refresh_from_db()
-        _refuse_unless_open(bucket, at)
+        ledger.refuse_unless_movable(bucket, at)
         planned = _planned(situation(bucket.id, {wish.receiver for wish in wishes}), wishes, share)
         if not planned.moves:
             raise NothingToMove("Nothing would change: everybody has what is asked for.", field="rows")
@@ -118,7 +118,7 @@ def undo(*, allocation_id: int, key: str | None = None, actor: str, at: datetime
         if Allocation.objects.filter(undoes=done).exists():
             raise NotUndoable("This was undone already.", field="allocation")
         bucket = _bucket(done.bucket_id)
-        _refuse_unless_open(bucket, at)
+        ledger.refuse_unless_movable(bucket, at)
         moves = [(_receiver(move), move["units"]) for move in done.moves]
         known = situation(bucket.id, {receiver for receiver, _ in moves})
         wishes = undoing(moves, known.source, known.holdings)
@@ -209,11 +209,6 @@ def _bucket(bucket_id: int) -> Bucket:
     if bucket is None:
         raise Refused("There is no such bucket.", field="bucket")
     return bucket
-
-
-def _refuse_unless_open(bucket: Bucket, at: datetime) -> None:
-    if bucket.closed_at is not None or bucket.valid_until <= at:
-        raise Refused(f"“{bucket.name}” ended on {bucket.valid_until:%Y-%m-%d %H:%M} UTC.", field="bucket")
 
 
 # --- planning ----------------------------------------------------------------------------------------------------

@@ -184,7 +184,7 @@ def _close(cursor, enterprise_id: int, buckets: list[Bucket], actor: str, at: da
 def _is_carried_over(bucket: Bucket, by_id: dict[int, Bucket]) -> bool:
     """Whether units were carried over once already, here or before they were allocated; `by_id`: all that end with the
     bucket, and so whatever it was allocated from."""
-    while bucket.kind == BucketKind.ALLOCATION and bucket.source_id is not None:
+    while bucket.kind in (BucketKind.ALLOCATION, BucketKind.CONTINGENCY) and bucket.source_id is not None:
         bucket = by_id[bucket.source_id]
     return bucket.kind == BucketKind.ROLLOVER
 

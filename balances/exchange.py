@@ -128,8 +128,7 @@ def quote(*, bucket_id: int, to_service: int, units: int, at: datetime) -> Quote
     bucket = Bucket.objects.filter(id=bucket_id).first()
     if bucket is None:
         raise Refused("There is no such bucket.", field="bucket")
-    if bucket.closed_at is not None or bucket.valid_until <= at:
-        raise Refused(f"“{bucket.name}” ended on {bucket.valid_until:%Y-%m-%d %H:%M} UTC.", field="bucket")
+    ledger.refuse_unless_movable(bucket, at)
     fields.whole_number(units, 1, fields.UNITS_MOST, field="units")
     rates = [r for r in rates_at(bucket.enterprise_id, at) if r.from_service == bucket.service]
     rate = next((rate for rate in rates if rate.to_service == to_service), None)

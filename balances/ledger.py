@@ -180,8 +180,8 @@ def open_bucket(cursor, *, enterprise_id: int, new: NewBucket) -> tuple[int, boo
         """
         INSERT INTO balances_bucket (enterprise_id, account_id, line_id, allowance_id, source_id, kind, name, service,
             zone_ids, priority, cycle_start, valid_from, valid_until, granted_units, received_units, remaining_units,
-            reserved_units, used_units, given_units, expired_units, key, created_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0, 0, 0, 0, 0, 0, %s, now()) RETURNING id
+            reserved_units, used_units, given_units, expired_units, release, key, created_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0, 0, 0, 0, 0, 0, '', %s, now()) RETURNING id
         """,
         [
             enterprise_id, new.account_id, new.line_id, new.allowance_id, new.source_id, new.kind, new.name,
@@ -209,6 +209,32 @@ def allocated_bucket(source: Bucket, *, account_id: int | None = None, line_id: 
         allowance_id=source.allowance_id,
         source_id=source.id,
     )
+
+
+def open_slice(cursor, *, source: Bucket, rule: str, release_at: datetime | None) -> int:
+    """Open the bucket for what the owner of `source` sets aside of it by a rule. Needs the charging lock."""
+    until = f":{release_at.isoformat()}" if release_at else ""
+    new = NewBucket(
+        key=f"contingency:{source.id}:{rule}{until}",
+        kind=BucketKind.CONTINGENCY,
+        name=f"{source.name}, set aside"[:80],
+        service=source.service,
+        zone_ids=tuple(source.zone_ids),
+        priority=source.priority,
+        cycle_start=source.cycle_start,
+        valid_from=source.valid_from,
+        valid_until=source.valid_until,
+        account_id=source.account_id,
+        line_id=source.line_id,
+        allowance_id=source.allowance_id,
+        source_id=source.id,
+    )
+    slice_id, is_new = open_bucket(cursor, enterprise_id=source.enterprise_id, new=new)
+    if is_new:
+        cursor.execute(
+            "UPDATE balances_bucket SET release = %s, release_at = %s WHERE id = %s", [rule, release_at, slice_id]
+        )
+    return slice_id
 
 
 def mark_closed(cursor, *, bucket_ids: list[int], at: datetime) -> None:
@@ -258,7 +284,7 @@ def allocate(
         if first := _first_answer(key, source.id, _bucket_of(target_key), units):
             return first
         _refuse_unless_below(source, account_id, line_id)
-        _refuse_unless_open(source, at)
+        refuse_unless_movable(source, at)
         if source.remaining_units < units:
             raise NotEnough(
                 f"“{source.name}” has {source.remaining_units} free units; {units} were asked for.",
@@ -373,6 +399,13 @@ def _refuse_unless_open(bucket: Bucket, at: datetime) -> None:
         raise Refused(f"“{bucket.name}” ended on {bucket.valid_until:%Y-%m-%d %H:%M} UTC.", field="bucket")
 
 
+def refuse_unless_movable(bucket: Bucket, at: datetime) -> None:
+    """Units of a bucket that has ended, or that were set aside, are neither given nor reserved."""
+    _refuse_unless_open(bucket, at)
+    if bucket.kind == BucketKind.CONTINGENCY:
+        raise Refused(f"“{bucket.name}”: release it first.", field="bucket")
+
+
 def _refuse_unless_below(source: Bucket, account_id: int | None, line_id: int | None) -> None:
     """The receiver must be of the same enterprise and hang below the owner, by parent pointers."""
     if line_id is not None:
@@ -403,7 +436,7 @@ def reserve(*, bucket_id: int, key: str, units: int, expires_at: datetime, actor
                 raise KeyConflict("This session key was used before for something else.", field="key")
             return first
         bucket.refresh_from_db()
-        _refuse_unless_open(bucket, at)
+        refuse_unless_movable(bucket, at)
         granted = min(units, bucket.remaining_units)
         reservation = Reservation.objects.create(
             enterprise_id=bucket.enterprise_id,

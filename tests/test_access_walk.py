@@ -17,7 +17,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from balances import allocation, contracts, draw_caps, exchange
+from balances import allocation, contingency, contracts, draw_caps, exchange
 from balances.allocation_plan import Wish
 from balances.models import AuditEvent, Bucket, Crossing, Exchange, SuspendedUsage, UsageRecord
 from balances.scope import Verb
@@ -210,6 +210,9 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("GET", "versions/<int:pk>/exchange-rates"): ("version", Route(may="olga")),
     ("PUT", "versions/<int:pk>/exchange-rates"): ("version", Route(Verb.ADMINISTER, answers=REFUSED)),
     ("DELETE", "exchange-rates/<int:pk>"): ("exchange rate", Route(Verb.ADMINISTER, answers=REFUSED)),
+    **_noun("contingencies", "slice", AURORAS),
+    ("POST", "contingencies"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("POST", "contingencies/<int:pk>/release"): ("slice", Route(Verb.MANAGE, AURORAS, (201, 422))),
     **_noun("draw-caps", "draw cap", NORTHS_SEEN),
     ("POST", "draw-caps"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     ("DELETE", "draw-caps/<int:pk>"): ("draw cap", Route(Verb.MANAGE, NORTHS, (204, 422))),
@@ -324,6 +327,7 @@ class Things:
             "allocation": allocated.id,
             "draw cap": cap.id,
             "exchange": swapped.id,
+            "slice": contingency.set_aside(bucket_id=bucket.id, units=1, rule="by_hand", **doing).id,
             "exchange rate": swapped.rate_id,
             "usage": UsageRecord.objects.get().id,
             "batch": batch,

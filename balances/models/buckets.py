@@ -13,6 +13,15 @@ class BucketKind(models.TextChoices):
     ALLOCATION = "allocation", "Allocated from above"
     ROLLOVER = "rollover", "Carried over"
     EXCHANGE = "exchange", "Received in exchange"
+    CONTINGENCY = "contingency", "Set aside"
+
+
+class ReleaseRule(models.TextChoices):
+    """What opens a slice that was set aside."""
+
+    BY_HAND = "by_hand", "By hand"
+    ON_EXHAUSTION = "on_exhaustion", "When all else is used up"
+    ON_DATE = "on_date", "On a date"
 
 
 class Bucket(models.Model):
@@ -42,6 +51,8 @@ class Bucket(models.Model):
     used_units = models.BigIntegerField(default=0)
     given_units = models.BigIntegerField(default=0)
     expired_units = models.BigIntegerField(default=0)
+    release = models.CharField(max_length=14, choices=ReleaseRule, blank=True, help_text="Of a slice set aside.")
+    release_at = models.DateTimeField(null=True, help_text="When a slice opens by itself.")
     closed_at = models.DateTimeField(null=True, help_text="When its rest expired or was carried over.")
     key = models.CharField(
         max_length=120, unique=True, help_text="Names the act that made it, so that it is made once."

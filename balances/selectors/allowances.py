@@ -55,6 +55,7 @@ class AllowancesPage:
     terms: Terms
     progress: Progress
     buckets: list[Bucket]
+    slices: list[Bucket]
     shown: Shown | None
 
 
@@ -75,16 +76,18 @@ def allowances_page(
         progress = progress_of(account.enterprise_id)
         now = clock() if clock else datetime.now(UTC)
         terms = terms_at(account.enterprise_id, as_of or now)
-        buckets = own_buckets(scope, account, as_of or now)
+        held = own_buckets(scope, account, as_of or now)
         if as_of is not None:
-            history.at_moment(buckets, as_of)
-        elif bucket_id is not None and bucket_id not in {bucket.id for bucket in buckets}:
+            history.at_moment(held, as_of)
+        buckets = [bucket for bucket in held if bucket.kind != BucketKind.CONTINGENCY]
+        slices = [bucket for bucket in held if bucket.kind == BucketKind.CONTINGENCY and bucket.remaining_units]
+        if as_of is None and bucket_id is not None and bucket_id not in {bucket.id for bucket in buckets}:
             raise Bucket.DoesNotExist
         chosen = next((b for b in buckets if bucket_id in (None, b.id)), buckets[0] if buckets else None)
         shown = None
         if chosen is not None:
             shown = _shown(scope, account, chosen, terms, now) if as_of is None else _shown_then(scope, chosen, as_of)
-        return AllowancesPage(account, terms, progress, buckets, shown)
+        return AllowancesPage(account, terms, progress, buckets, slices, shown)
 
 
 def own_buckets(scope: Scope, account: Account, moment: datetime) -> list[Bucket]:

@@ -16,7 +16,7 @@ from balances.models.counters import OwnerKind
 from balances.periods import day_of
 from balances.scope import Scope
 from balances.selectors import tree
-from balances.selectors.overview import Usage, cycle_counters, summed_by_service
+from balances.selectors.overview import CLOSED_SLICE, Usage, cycle_counters, summed_by_service
 from balances.selectors.ranking import counters_of_line
 from balances.selectors.terms import Terms
 
@@ -180,11 +180,12 @@ def serving(scope: Scope, line: Line, terms: Terms, now: datetime) -> Serving:
             valid_from__lte=now,
             valid_until__gt=now,
         )
+        .exclude(CLOSED_SLICE)
         .select_related("account", "line")
     )
     in_order = sorted(
         buckets,
-        key=lambda b: (b.service, steps.get(b.account_id, -1), b.priority, b.valid_until, b.id),
+        key=lambda b: (b.service, steps.get(b.account_id, -1), bool(b.release), b.priority, b.valid_until, b.id),
     )
     return Serving(in_order, draws_unseen)
 

@@ -13,6 +13,7 @@ from django.db.models import Min, Q, Sum
 
 from balances.models import Account, Bucket, Counter
 from balances.models.accounts import DrawAbove
+from balances.models.buckets import BucketKind, ReleaseRule
 from balances.models.counters import Grain, OwnerKind
 from balances.pace import DayUsage, Estimate, estimate
 from balances.periods import day_of
@@ -195,9 +196,11 @@ def _drawing_chain(scope: Scope, account: Account) -> tuple[list[Account], bool]
     return chain, last.draw_above == DrawAbove.ALWAYS and last.parent_id is not None
 
 
+#: What was set aside is there, but not to be used, unless it opens when all else is used up.
+CLOSED_SLICE = Q(kind=BucketKind.CONTINGENCY) & ~Q(release=ReleaseRule.ON_EXHAUSTION)
 _SUMS = {
-    "remaining": Sum("remaining_units"),
-    "reserved": Sum("reserved_units"),
+    "remaining": Sum("remaining_units", filter=~CLOSED_SLICE, default=0),
+    "reserved": Sum("reserved_units") + Sum("remaining_units", filter=CLOSED_SLICE, default=0),
     "used": Sum("used_units"),
     "first": Min("priority"),
 }

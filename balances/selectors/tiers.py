@@ -15,6 +15,7 @@ from balances.models import Account, Bucket, DrawCap, Line
 from balances.models.accounts import DrawAbove, LineStatus
 from balances.scope import Scope
 from balances.selectors import tree
+from balances.selectors.overview import CLOSED_SLICE
 from balances.selectors.terms import Terms
 
 #: Lines of an account whose caps are listed.
@@ -68,6 +69,7 @@ def paths_of(scope: Scope, owner: Account | Line, terms: Terms, now: datetime) -
         Bucket.objects.within(scope)
         .filter(of_line | Q(account_id__in=[a.id for a in chain]), enterprise_id=owner.enterprise_id)
         .filter(cycle_start=terms.cycle.starts_at, valid_from__lte=now, valid_until__gt=now, closed_at__isnull=True)
+        .exclude(CLOSED_SLICE)
         .order_by()
         .values_list("service", "account_id")
         .annotate(left=Sum("remaining_units"))

@@ -50,6 +50,8 @@ class BucketSerializer(serializers.ModelSerializer):
             "cycle_start",
             "valid_from",
             "valid_until",
+            "release",
+            "release_at",
             "granted_units",
             "received_units",
             "remaining_units",

@@ -342,18 +342,22 @@ class EnterpriseState:
     def _load_heads(self, cursor, cycle: Cycle) -> dict[tuple[int, int, int], int]:
         """Bucket heads of the cycle by owner, with their successors; returns granted and received units by meter.
 
-        Heads that another cycle has brought to memory are taken from there: the group may have changed them.
+        What was set aside is no head, unless it opens when all else is used up: then it is the last of its owner, and
+        no more of what its owner has received. Heads that another cycle has brought to memory are taken from there: the
+        group may have changed them.
         """
         cursor.execute(
             """
             SELECT b.id, b.service, b.zone_ids, b.remaining_units, b.expired_units,
-                b.granted_units + b.received_units, b.closed_at IS NOT NULL, b.account_id, b.line_id, b.cycle_start,
+                b.granted_units + CASE WHEN b.kind = 'contingency' THEN 0 ELSE b.received_units END,
+                b.closed_at IS NOT NULL, b.account_id, b.line_id, b.cycle_start,
                 b.source_id, b.kind = 'rollover', v.contract_id
             FROM balances_bucket b LEFT JOIN balances_allowance a ON a.id = b.allowance_id
                 LEFT JOIN balances_contractversion v ON v.id = a.version_id
-            WHERE b.enterprise_id = %s AND (b.cycle_start = %s OR (b.kind = 'rollover' AND b.source_id IN (
+            WHERE b.enterprise_id = %s AND (b.kind <> 'contingency' OR b.release = 'on_exhaustion')
+                AND (b.cycle_start = %s OR (b.kind = 'rollover' AND b.source_id IN (
                 SELECT s.id FROM balances_bucket s WHERE s.enterprise_id = %s AND s.cycle_start = %s)))
-            ORDER BY b.priority, b.valid_until, b.id
+            ORDER BY b.kind = 'contingency', b.priority, b.valid_until, b.id
             """,
             [self.enterprise_id, cycle.starts_at, self.enterprise_id, cycle.starts_at],
         )

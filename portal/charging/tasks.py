@@ -9,7 +9,7 @@ import structlog
 from celery import shared_task
 from django.db import connection
 
-from balances import cycles, inventory, ledger
+from balances import contingency, cycles, inventory, ledger
 from balances.errors import Refused
 from balances.models import Enterprise
 from policies import limits
@@ -84,8 +84,10 @@ def turn_cycles() -> None:
 
 @shared_task
 def sweep_reservations() -> None:
-    """Release reservations whose session never ended."""
-    ledger.sweep_reservations(actor="beat", at=datetime.now(UTC))
+    """Release reservations whose session never ended, and what was set aside until a date that has come."""
+    now = datetime.now(UTC)
+    ledger.sweep_reservations(actor="beat", at=now)
+    contingency.release_due(actor="beat", at=now)
 
 
 @shared_task

@@ -10,13 +10,14 @@ import csv
 import uuid
 from dataclasses import dataclass
 
+from django import forms
 from django.contrib import messages
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 
-from balances import allocation
+from balances import allocation, contingency
 from balances.allocation_plan import Holding, Plan, PlanRefused, Receiver, Source, Wish
 from balances.errors import Refused, RowProblem
 from balances.models import Allocation, Bucket
@@ -30,7 +31,7 @@ from portal.web import allowance_wishes, quantities
 from portal.web.allowance_wishes import Typed
 from portal.web.as_of import AsOfForm
 from portal.web.context import place
-from portal.web.forms import acting
+from portal.web.forms import CivilTimeField, acting
 from portal.web.reach import found
 
 
@@ -79,6 +80,8 @@ def allowances_of(request: HttpRequest, account_id: int) -> HttpResponse:
         action = request.POST.get("action", "")
         if action in ("apply", "undo"):
             return _act(request, page, action)
+        if action in ("set-aside", "release"):
+            return _set_aside(request, page, action)
         typed = allowance_wishes.read(request, page)
         if not typed.problems:
             preview = _preview(request, page, typed)
@@ -191,6 +194,33 @@ def _act(request: HttpRequest, page: AllowancesPage, action: str) -> HttpRespons
         messages.error(request, f"Nothing was moved: {words}")
     except Refused as refusal:
         messages.error(request, f"Nothing was moved: {refusal.message}")
+    return redirect(f"{reverse('account-allowances', args=[page.account.id])}?bucket={bucket.id}")
+
+
+def _set_aside(request: HttpRequest, page: AllowancesPage, action: str) -> HttpResponse:
+    """Set units of the shown bucket aside, or release a slice; then the page anew."""
+    bucket = page.shown.bucket
+    try:
+        if action == "set-aside":
+            units = quantities.read(request.POST.get("amount", ""), bucket.service)
+            until = CivilTimeField(required=False)
+            until.zone = page.terms.zone
+            release_at = until.clean(request.POST.get("release-at", ""))
+            rule = request.POST.get("rule", "")
+            contingency.set_aside(bucket_id=bucket.id, units=units, rule=rule, release_at=release_at, **acting(request))
+            messages.success(request, f"{figures.quantity(units, bucket.service)} are set aside. You may release them.")
+        else:
+            wanted = _number(request.POST.get("slice"))
+            held = next((each for each in page.slices if each.id == wanted), None)
+            if held is None:
+                raise Http404("No such slice.")
+            contingency.release(bucket_id=held.id, **acting(request))
+            words = figures.quantity(held.remaining_units, held.service)
+            messages.success(request, f"{words} are available again.")
+    except forms.ValidationError as fault:
+        messages.error(request, f"Nothing was set aside: {fault.messages[0]}")
+    except Refused as refusal:
+        messages.error(request, f"Nothing was changed: {refusal.message}")
     return redirect(f"{reverse('account-allowances', args=[page.account.id])}?bucket={bucket.id}")
 
 

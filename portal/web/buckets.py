@@ -73,7 +73,7 @@ def bucket(request: HttpRequest, bucket_id: int) -> HttpResponse:
 
 def _source_owner(scope: Scope, shown) -> str:
     """From whose bucket the units came; "" where there is none."""
-    if shown.source is None:
+    if shown.source is None or shown.source.account_id == shown.account_id:
         return ""
     account = Account.objects.within(scope).filter(id=shown.source.account_id).first()
     return account.name if account else "an account outside your view"

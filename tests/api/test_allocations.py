@@ -85,3 +85,16 @@ def test_what_is_out_of_reach_does_not_exist(cast: Cast, alice: Api, carla: Api,
     onwards["rows"][0]["account"] = cast.aurora.accounts["SOUTH"].id
     refusal(carla.post("/allocations", onwards), 400)
     assert Bucket.objects.get(id=held).given_units == 60
+
+
+def test_units_are_set_aside_and_released(cast: Cast, alice: Api, carla: Api) -> None:
+    bucket = voice(cast)
+    body = {"bucket": bucket.id, "units": 600, "rule": "by_hand"}
+    held = read(alice.post("/contingencies", body), 201)
+    assert (held["kind"], held["release"], held["remaining_units"]) == ("contingency", "by_hand", 600)
+    assert ids(alice.get("/contingencies", account=cast.aurora.root.id)) == {held["id"]}
+    refusal(carla.post(f"/contingencies/{held['id']}/release"), 404)
+    source = read(alice.post(f"/contingencies/{held['id']}/release", {"units": 200}), 201)
+    assert (source["id"], source["remaining_units"]) == (bucket.id, VOICE_UNITS - 400)
+    assert refusal(alice.post("/contingencies", body | {"rule": "on_date"}), 422)["pointer"] == "/release_at"
+    assert refusal(alice.post("/contingencies", body | {"rule": "never"}), 400)["pointer"] == "/rule"

@@ -247,7 +247,7 @@ class Reference:
 
     def _was_carried(self, bucket: Bucket) -> bool:
         origin = bucket
-        while origin.kind == "allocation":
+        while origin.kind in ("allocation", "contingency"):
             origin = origin.source
         return origin.kind == "rollover"
 
@@ -284,6 +284,32 @@ class Reference:
         source.given += units
         target.received += units
         target.remaining += units
+
+    def set_aside(self, key: str, rule: str, units: int, at: datetime) -> None:
+        """Move units to a slice of the same owner."""
+        source = self.buckets[key]
+        self._refuse_unless_open(source, at)
+        if source.kind == "contingency" or units > source.remaining:
+            raise Refusal
+        target_key = f"contingency:{key}:{rule}"
+        target = self.buckets.get(target_key) or self._open(
+            target_key, "contingency", source.owner, source.grant, source.priority, source.cycle, source
+        )
+        source.remaining -= units
+        source.given += units
+        target.received += units
+        target.remaining += units
+
+    def release(self, key: str, at: datetime) -> None:
+        """Give back what is left of a slice."""
+        bucket = self.buckets[key]
+        self._refuse_unless_open(bucket, at)
+        if not bucket.remaining:
+            raise Refusal
+        units, bucket.remaining = bucket.remaining, 0
+        bucket.received -= units
+        bucket.source.given -= units
+        bucket.source.remaining += units
 
     def take_back(self, key: str, units: int, at: datetime) -> None:
         """Undo so much of an allocation."""
@@ -424,8 +450,10 @@ class Reference:
             mine = [
                 b for b in self.buckets.values()
                 if b.owner == owner and b.cycle == cycle and b.service == service and (not b.zones or zone in b.zones)
+                and (b.kind != "contingency" or b.key.endswith(":on_exhaustion"))
             ]  # fmt: skip
-            for bucket in sorted(mine, key=lambda b: (b.priority, b.order)):  # one cycle, one expiry
+            # One cycle, one expiry; what opens when all else is used up comes last.
+            for bucket in sorted(mine, key=lambda b: (b.kind == "contingency", b.priority, b.order)):
                 rooms = [
                     self.caps[o, service] - self.above[o, cycle, service] for o in below if (o, service) in self.caps
                 ]
@@ -472,7 +500,8 @@ class Reference:
         mine = [b for b in self.buckets.values() if (b.owner, b.cycle, b.service) == (mark.owner, cycle, mark.service)]
         if not mine:
             return None
-        return max(-(-sum(b.granted + b.received for b in mine) * mark.percent // 100), 1)
+        held = sum(b.granted + (0 if b.kind == "contingency" else b.received) for b in mine)
+        return max(-(-held * mark.percent // 100), 1)
 
     def _mark(self, owner: Owner, cycle: int, service: str) -> None:
         for mark in self.thresholds:

@@ -258,6 +258,8 @@ class World:
                 keys[bucket.id] = f"grant:{bucket.allowance.name}:{BOUNDARIES.index(bucket.cycle_start)}"
             elif bucket.kind == "rollover":
                 keys[bucket.id] = f"rollover:{keys[bucket.source_id]}"
+            elif bucket.kind == "contingency":
+                keys[bucket.id] = f"contingency:{keys[bucket.source_id]}:{bucket.release}"
             else:
                 kind = OwnerKind.LINE if bucket.line_id else OwnerKind.ACCOUNT
                 owner = self._owner_names[kind, bucket.line_id or bucket.account_id]

@@ -17,7 +17,7 @@ from django.db import transaction
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from balances import contracts, cycles, draw_caps, hierarchy, inventory, ledger, proof
+from balances import contingency, contracts, cycles, draw_caps, hierarchy, inventory, ledger, proof
 from balances.errors import Refused
 from balances.models import Bucket, DrawCap
 from balances.units import LARGEST_UNITS
@@ -251,6 +251,25 @@ class Charging(RuleBasedStateMachine):
             self.both(
                 lambda: ledger.take_back(bucket_id=chosen[1], units=units, actor=ACTOR, at=self.now),
                 lambda: self.model.take_back(chosen[0], units, self.now),
+            )
+
+    @rule(seed=seeds, units=st.integers(1, 30), rule=st.sampled_from(["by_hand", "on_exhaustion"]))
+    def units_are_set_aside(self, seed, units, rule):
+        self.charge(4000)
+        if chosen := self._bucket(random.Random(seed)):
+            doing = {"actor": ACTOR, "at": self.now}
+            self.both(
+                lambda: contingency.set_aside(bucket_id=chosen[1], units=units, rule=rule, **doing),
+                lambda: self.model.set_aside(chosen[0], rule, units, self.now),
+            )
+
+    @rule(seed=seeds)
+    def what_was_set_aside_is_released(self, seed):
+        self.charge(4000)
+        if chosen := self._bucket(random.Random(seed), kinds=("contingency",)):
+            self.both(
+                lambda: contingency.release(bucket_id=chosen[1], actor=ACTOR, at=self.now),
+                lambda: self.model.release(chosen[0], self.now),
             )
 
     @rule(seed=seeds, units=st.integers(1, 60))

@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from balances.models import Bucket
-from balances.units import GIB
+from balances.units import GIB, Service
 from tests.cast import Cast, build
 from tests.databases import empty_tables
-from tests.journeys.conftest import PHONE, Complaints
+from tests.journeys.conftest import DESKTOP, PHONE, Complaints
 from tests.journeys.test_portal import assert_accessible, signed_in
 from tests.stack import Stack, live_stack
 from tests.web.usage import charge, used
@@ -117,3 +117,28 @@ def test_it_works_without_script_and_fits_a_phone(browser: Browser, stack: Stack
     expect(plain.locator(".message")).to_contain_text("given")
     assert given(cast, "SOUTH") == before + GIB
     context.close()
+
+
+def test_caps_buckets_and_exchange_can_be_read_by_everybody(
+    browser: Browser, stack: Stack, cast: Cast, complaints: Complaints
+):
+    page = signed_in(browser, stack, cast.alice, complaints)
+    bucket = Bucket.objects.filter(account=cast.aurora.root, service=Service.DATA).latest("valid_until")
+    page.goto(f"{stack.url}/accounts/{cast.aurora.accounts['NORTH'].id}/drawing/")
+    page.get_by_label("At most, each cycle").fill("10 GiB")
+    page.get_by_role("button", name="Show what it comes to").click()
+    assert_accessible(page)
+    page.get_by_role("button", name="Set this cap").click()
+    expect(page.locator(".message")).to_contain_text("From the next charge on")
+    addresses = [
+        f"/accounts/{cast.aurora.accounts['NORTH'].id}/drawing/",
+        f"/buckets/{bucket.id}/",
+        f"/buckets/{bucket.id}/exchange/",
+        f"/accounts/{cast.aurora.root.id}/allowances/?as_of={bucket.valid_from:%Y-%m-%dT12:00}",
+    ]
+    for size in (DESKTOP, PHONE):
+        page.set_viewport_size(size)
+        for address in addresses:
+            page.goto(stack.url + address)
+            assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], address
+            assert_accessible(page)

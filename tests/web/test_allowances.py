@@ -289,3 +289,15 @@ def test_units_are_exchanged_after_showing_what_they_come_to(desk: Desk):
     assert "exchanged for 30\u202fmin" in done
     assert (Exchange.objects.get().given_units, Exchange.objects.get().received_units) == (3 * GIB, 1800)
     assert "least" in alice.act("bucket-exchange", desk.data.id, action="exchange", amount="1 B", service="2")
+
+
+def test_units_are_set_aside_shown_apart_and_released(desk: Desk):
+    page = desk.send(**{"action": "set-aside", "amount": "20 GiB", "rule": "by_hand", "release-at": ""})
+    assert "when somebody releases it" in page
+    held = Bucket.objects.get(kind="contingency")
+    assert held.remaining_units == 20 * GIB
+    assert "80\u202fGiB" in desk.browser.get("account", desk.root.id)
+    assert "available again" in desk.send(action="release", slice=held.id)
+    for amount, rule, date in (("plenty", "by_hand", ""), ("1 GiB", "on_date", ""), ("1 GiB", "on_date", "soon")):
+        page = desk.send(**{"action": "set-aside", "amount": amount, "rule": rule, "release-at": date})
+        assert "Nothing was" in page
