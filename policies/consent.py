@@ -11,6 +11,7 @@ from datetime import datetime
 
 from balances import fields, locks
 from balances.models import ChargingState
+from policies.decision import LENIENT, Action
 from policies.limits import LimitRefused, clock_of, cross, lift_all_of, record_act, standing_row
 from policies.models import Consent, ConsentKind, Limit
 
@@ -21,6 +22,14 @@ def next_number(limit: Limit, at: datetime) -> int:
     """The number of the next consent in the period under way: what a form shows and sends back."""
     start = clock_of(limit.enterprise_id, at).period(limit, at).starts_at
     return Consent.objects.filter(limit_id=limit.first_number, period_start=start).count() + 1
+
+
+def asks_for_consent(limit: Limit) -> bool:
+    """Whether people may agree to exceed it: not where it was set to stop or block usage whatever they say.
+
+    One that by itself only tells may be given a rule by a policy that asks for consent.
+    """
+    return limit.action == Action.CONSENT or limit.action in LENIENT
 
 
 def consent(
@@ -47,6 +56,8 @@ def consent(
         raise LimitRefused("A consent keeps the text that was shown.", field="text_shown")
     with locks.enterprise(limit.enterprise_id):
         standing = standing_row(limit)
+        if kind == ConsentKind.CONSENT and not asks_for_consent(standing):
+            raise LimitRefused("This limit does not ask for consent: whoever set it can extend it.", field="limit")
         start = clock_of(standing.enterprise_id, at).period(standing, at).starts_at
         given = Consent.objects.filter(limit_id=standing.first_number, period_start=start)
         if first := given.filter(number=number).first():

@@ -123,6 +123,7 @@ class ChargeLineSerializer(serializers.Serializer):
     contract_version = serializers.CharField(source="line.version")
     units = serializers.IntegerField(source="line.units")
     overage_units = serializers.IntegerField(source="line.overage_units")
+    refused_units = serializers.IntegerField(source="line.refused_units", help_text="Used, and not granted by a limit.")
     amount_micros = serializers.IntegerField(source="line.amount_micros")
     draws = DrawSerializer(many=True)
     reasons = serializers.SerializerMethodField(help_text="The stored reasons, as codes.")

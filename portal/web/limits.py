@@ -331,6 +331,7 @@ def limit(request: HttpRequest, limit_id: int) -> HttpResponse:
         "row": row_of(state, terms.currency), "state": state, "limit": row, "terms": terms, "forms": bound,
         "effect": effect, "governs": governs, "manages": manages, "breadcrumb": _above(scope, seen_account.first()),
         "beyond": limit_words.beyond(row), "counted": limit_words.counted(row), "window": limit_words.window(row),
+        "asks_for_consent": manages and consent.asks_for_consent(row),
         "price": _price(row, terms), "text": consent_text(state, terms),
         "crossings": [
             (crossing, limit_words.amount(row, crossing.level, terms.currency))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from balances.models import UsageRecord
 from policies.models import Consent
 from tests.api.client import Api, charge, ids, read, refusal, used
 from tests.cast import NOW, Cast
@@ -22,6 +23,9 @@ def test_a_line_is_capped_and_what_is_beyond_is_refused_and_explained(cast: Cast
     charge(cast.aurora, used(1), used(2, units=4096))
     shown = read(alice.get(f"/limits/{made['id']}"))
     assert (shown["used"], shown["refused_units"], shown["percent"], shown["state"]) == (4096, 2048, 100, "Restricted")
+    usage = UsageRecord.objects.get(source_record_id="cdr-2")
+    assert read(alice.get(f"/usage-records/{usage.id}"))["charge_lines"][0]["refused_units"] == 2048
+    assert b"Not granted" in alice.client.get(f"/usage/{usage.id}/").content
     crossings = read(alice.get("/limit-crossings"))["results"]
     assert sorted(crossing["percent"] for crossing in crossings) == [50, 100]
     restriction = read(alice.get("/restrictions", line=made["line"]))["results"][0]

@@ -10,12 +10,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 Owner = tuple[str, str]  # ("account", code) or ("line", label)
 
+BERLIN = ZoneInfo("Europe/Berlin")
+DAY_AROUND = timedelta(hours=24)  # 96 slots, and the one at hand
 LARGEST_UNITS = 2**50
 CARRIED_FIRST = 10  # carried-over units stand so much before the allowance's own
 
@@ -111,6 +114,10 @@ class ChargeLine:
     amount: int
     draws: list[tuple[str, int]]
     chain: tuple[str, ...]
+    refused: int = 0
+    line: str = ""
+    service: str = ""
+    zone: str = ""
 
 
 @dataclass
@@ -122,6 +129,39 @@ class Threshold:
     service: str
     percent: int | None
     units: int | None
+
+
+@dataclass
+class Limit:
+    """The most that may be used in a window. `service` and `zone` None: any; `zone` "abroad": any but home."""
+
+    name: object
+    owner: Owner
+    service: str | None
+    zone: str | None
+    counts_money: bool
+    window: str
+    amount: int
+    action: str
+    percents: tuple[int, ...]
+    counts_from: datetime
+    extras: list[tuple[datetime, int]] = field(default_factory=list)  # period, consented to
+
+    def period(self, instant: datetime) -> datetime:
+        """Start of the period that holds an instant; of a sliding window its quarter of an hour."""
+        civil = instant.astimezone(BERLIN)
+        midnight = datetime(civil.year, civil.month, civil.day, tzinfo=BERLIN)
+        match self.window:
+            case "day":
+                return midnight.astimezone(UTC)
+            case "week":
+                monday = midnight.date() - timedelta(days=midnight.weekday())
+                return datetime(monday.year, monday.month, monday.day, tzinfo=BERLIN).astimezone(UTC)
+            case "cycle":
+                return datetime(civil.year, civil.month, 1, tzinfo=BERLIN).astimezone(UTC)
+            case "sliding_24h":
+                return instant.astimezone(UTC).replace(minute=instant.minute // 15 * 15, second=0, microsecond=0)
+        return self.counts_from
 
 
 @dataclass
@@ -144,6 +184,8 @@ class Reference:
     assignments: dict[str, list[tuple[datetime, str]]] = field(default_factory=dict)
     numbers: dict[str, list[tuple[datetime, datetime | None, str]]] = field(default_factory=dict)
     thresholds: list[Threshold] = field(default_factory=list)
+    limits: list[Limit] = field(default_factory=list)
+    limit_crossings: dict[tuple[object, datetime, int], int] = field(default_factory=dict)
 
     buckets: dict[str, Bucket] = field(default_factory=dict)
     opened: int = 0  # cycles that were granted
@@ -426,10 +468,20 @@ class Reference:
         lines = self.charges[record.source, record.id] = []
         for number, (start, version, units) in enumerate(self._parts(record, first, self._stretches(record))):
             cycle = self.cycle_at(start)
-            draws, overage = self._draw(line, chain, record.service, zone, cycle, units)
             terms = version.rates[record.service, zone]
+            place = (line, chain, record.service, zone)
+            asked, units = units, self._granted(place, start, cycle, units, terms)
+            draws, overage = self._draw(line, chain, record.service, zone, cycle, units)
             amount = half_up(Fraction(overage * terms.price, terms.block))
-            lines.append(ChargeLine(cycle, start, units, overage, amount, draws, chain))
+            lines.append(
+                ChargeLine(
+                    cycle, start, units, overage, amount, draws, chain, asked - units, line, record.service, zone
+                )
+            )
+            if asked:
+                for limit in self.limits:
+                    if self._counts(limit, place, start):
+                        self.cross(limit, limit.period(start))
             owners = [("account", member) for member in chain] + [("line", line)]
             for owner in owners:
                 counter = self.counters[owner, cycle, record.service, zone]
@@ -486,6 +538,85 @@ class Reference:
             after.received -= units
             bucket.given -= units
             bucket.remaining += units
+
+    # --- limits ------------------------------------------------------------------------------------------------------
+
+    def _counts(self, limit: Limit, place: tuple, start: datetime) -> bool:
+        line, chain, service, zone = place
+        owners = [("line", line)] + [("account", account) for account in chain]
+        return (
+            limit.owner in owners
+            and limit.service in (None, service)
+            and (zone != self.home if limit.zone == "abroad" else limit.zone in (None, zone))
+            and start >= limit.counts_from
+        )
+
+    def uses(self, limit: Limit) -> dict[datetime, int]:
+        """What was used of a limit, by start of period: added up anew from all charge lines."""
+        found: dict[datetime, int] = defaultdict(int)
+        for lines in self.charges.values():
+            for one in lines:
+                if self._counts(limit, (one.line, one.chain, one.service, one.zone), one.starts_at):
+                    found[limit.period(one.starts_at)] += one.amount if limit.counts_money else one.units
+        return {period: used for period, used in found.items() if used}
+
+    def limit_used(self, limit: Limit, period: datetime) -> int:
+        """What stands against the amount in a period: of a sliding window the fullest that holds the slot."""
+        uses = self.uses(limit)
+        if limit.window != "sliding_24h":
+            return uses.get(period, 0)
+        ends = [period] + [slot for slot in uses if period < slot <= period + DAY_AROUND]
+        return max(sum(u for slot, u in uses.items() if end - DAY_AROUND <= slot <= end) for end in ends)
+
+    def limit_amount(self, limit: Limit, period: datetime) -> int:
+        """The amount with what was consented to in the period."""
+        reach = DAY_AROUND if limit.window == "sliding_24h" else timedelta(0)
+        return limit.amount + sum(extra for given, extra in limit.extras if given <= period <= given + reach)
+
+    def _granted(self, place: tuple, start: datetime, cycle: int, units: int, terms: Terms) -> int:
+        """The least that any limit grants; tried unit by unit."""
+        free = None
+        granted = units
+        for limit in self.limits:
+            if limit.action == "notify" or not self._counts(limit, place, start):
+                continue
+            period = limit.period(start)
+            room = max(self.limit_amount(limit, period) - self.limit_used(limit, period), 0)
+            if limit.action == "block_new" and room:
+                continue
+            if limit.counts_money:
+                if free is None:
+                    free = self._free(place, cycle, units)
+                fits = [
+                    n
+                    for n in range(units + 1)
+                    if half_up(Fraction(max(n - free, 0) * terms.price, terms.block)) <= room
+                ]
+                granted = min(granted, max(fits))
+            else:
+                granted = min(granted, room)
+        return granted
+
+    def _free(self, place: tuple, cycle: int, units: int) -> int:
+        """What buckets would give: drawn, looked at, and undone."""
+        above = self.above.copy()
+        kept = {key: vars(bucket).copy() for key, bucket in self.buckets.items()}
+        line, chain, service, zone = place
+        _, overage = self._draw(line, chain, service, zone, cycle, units)
+        for key, values in kept.items():
+            vars(self.buckets[key]).update(values)
+        self.above = above
+        return units - overage
+
+    def cross(self, limit: Limit, period: datetime) -> None:
+        """Note the marks of a limit that use has reached and that are not noted in this period."""
+        used, bound = self.limit_used(limit, period), self.limit_amount(limit, period)
+        near = DAY_AROUND if limit.window == "sliding_24h" else timedelta(0)
+        for percent in limit.percents:
+            level = max(-(-bound * percent // 100), 1)
+            known = [p for (n, p, mark) in self.limit_crossings if n == limit.name and mark == level]
+            if used >= level and not any(abs(p - period) <= near for p in known):
+                self.limit_crossings[limit.name, period, level] = used
 
     # --- marks -------------------------------------------------------------------------------------------------------
 

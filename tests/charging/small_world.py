@@ -32,6 +32,7 @@ from balances.models import (
 )
 from balances.models.counters import Grain, OwnerKind
 from balances.units import SERVICE_NAMES
+from policies.models import LimitCrossing, LimitUse
 from portal.charging import ingest, pipeline
 from portal.charging.records import Usage, read_mapping
 from tests.cast import ACTOR
@@ -291,7 +292,7 @@ class World:
         }
 
     def charges(self) -> dict[tuple[str, str], list[tuple]]:
-        """(source, id) -> charge lines: cycle, start, units, overage, amount, draws, chain."""
+        """(source, id) -> charge lines: cycle, start, units, overage, amount, draws, chain, refused."""
         keys, sources = self.bucket_keys(), {number: name for name, number in self.sources.items()}
         paths = {
             path.id: tuple(self._account_codes[account_id] for account_id in path.account_ids)
@@ -307,7 +308,7 @@ class World:
             found.setdefault(names[line.usage_id], []).append(
                 (
                     BOUNDARIES.index(line.cycle_start), line.starts_at, line.units, line.overage_units,
-                    line.amount_micros, draws, paths[line.path_id],
+                    line.amount_micros, draws, paths[line.path_id], line.refused_units,
                 )
             )  # fmt: skip
         return found
@@ -318,6 +319,16 @@ class World:
             (c.threshold_id, BOUNDARIES.index(c.period_start)): (c.level_units, c.used_units)
             for c in Crossing.objects.filter(enterprise=self.enterprise)
         }
+
+    def limit_uses(self) -> dict[tuple[int, datetime], int]:
+        """(first of the succession, period) -> used."""
+        uses = LimitUse.objects.filter(enterprise=self.enterprise).exclude(used=0)
+        return {(use.limit_id, use.period_start): use.used for use in uses}
+
+    def limit_crossings(self) -> dict[tuple[int, datetime, int], int]:
+        """(first of the succession, period, level) -> used."""
+        rows = LimitCrossing.objects.filter(enterprise=self.enterprise)
+        return {(row.first_id, row.period_start, row.level): row.used for row in rows}
 
     def suspended(self) -> list[tuple[str, str, str]]:
         """(source, id, reason) in order of arrival."""
@@ -334,11 +345,16 @@ def differences(world: World, model: Reference) -> dict[str, object]:
         "charges": (
             world.charges(),
             {
-                key: [(c.cycle, c.starts_at, c.units, c.overage, c.amount, c.draws, c.chain) for c in lines]
+                key: [(c.cycle, c.starts_at, c.units, c.overage, c.amount, c.draws, c.chain, c.refused) for c in lines]
                 for key, lines in model.charges.items()
             },
         ),
         "crossings": (world.crossings(), model.crossings),
+        "limit use": (
+            world.limit_uses(),
+            {(limit.name, period): used for limit in model.limits for period, used in model.uses(limit).items()},
+        ),
+        "limit crossings": (world.limit_crossings(), model.limit_crossings),
     }
     found: dict[str, object] = {}
     for name, (real, wanted) in pairs.items():

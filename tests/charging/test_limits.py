@@ -360,3 +360,9 @@ def test_a_money_limit_knows_what_a_cap_keeps_from_the_line(world: World):
     assert (line.units, line.refused_units, line.overage_units, line.amount_micros) == (29, 31, 9, 3_000)
     assert so_far(held) == [3_000]
     assert sound(world)
+
+
+def test_a_limit_that_stops_cannot_be_consented_away(world: World):
+    held = limit(world, amount=30)
+    with pytest.raises(limits.LimitRefused, match="does not ask"):
+        consent.consent(limit=held, number=1, amount=5, channel="portal", text_shown="More", actor=ACTOR, at=START)

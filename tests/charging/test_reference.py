@@ -409,8 +409,8 @@ class Charging(RuleBasedStateMachine):
         assert not Bucket.objects.filter(remaining_units__lt=0).exists()
 
 
-def walk(world: World, *, examples: int = EXAMPLES, phases=tuple(Phase)) -> None:
-    machine = type("Charging", (Charging,), {"world": world})
+def walk(world: World, *, machine=Charging, examples: int = EXAMPLES, phases=tuple(Phase)) -> None:
+    machine = type(machine.__name__, (machine,), {"world": world})
     run_state_machine_as_test(
         machine,
         settings=settings(
