@@ -13,7 +13,7 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import connection
@@ -63,6 +63,9 @@ EFFECTS: dict[int, tuple[int, int, int, int, int, int, int]] = {
     EntryKind.ROLLOVER_IN: (0, 1, 1, 0, 0, 0, 0),
     EntryKind.EXCHANGE_OUT: (0, 0, -1, 0, 0, 1, 0),
     EntryKind.EXCHANGE_IN: (0, 1, 1, 0, 0, 0, 0),
+    EntryKind.ESCROW: (0, 0, -1, 1, 0, 0, 0),
+    EntryKind.ESCROW_BACK: (0, 0, 1, -1, 0, 0, 0),
+    EntryKind.ESCROW_OUT: (0, 0, 0, -1, 0, 1, 0),
 }
 
 # --- inside the caller's transaction -----------------------------------------------------------------------------
@@ -235,6 +238,12 @@ def open_slice(cursor, *, source: Bucket, rule: str, release_at: datetime | None
             "UPDATE balances_bucket SET release = %s, release_at = %s WHERE id = %s", [rule, release_at, slice_id]
         )
     return slice_id
+
+
+def traded_bucket(source: Bucket, *, account_id: int) -> NewBucket:
+    """The one bucket in which an account holds what it got of `source` by trading: usable where and as long as that."""
+    new = allocated_bucket(source, account_id=account_id)
+    return replace(new, key=f"trade:{source.id}:account:{account_id}", kind=BucketKind.TRADE)
 
 
 def mark_closed(cursor, *, bucket_ids: list[int], at: datetime) -> None:

@@ -41,11 +41,11 @@ _EFFECTS = """
     SELECT bucket_id,
         sum(units) FILTER (WHERE kind = 1) AS granted,
         sum(units) FILTER (WHERE kind IN (3, 10, 15)) AS received,
-        sum(units) FILTER (WHERE kind IN (4, 9, 14)) AS given,
+        sum(units) FILTER (WHERE kind IN (4, 9, 13, 14)) AS given,
         sum(units) FILTER (WHERE kind IN (2, 7)) AS used,
         sum(units) FILTER (WHERE kind = 8) AS expired,
-        coalesce(sum(units) FILTER (WHERE kind = 5), 0) - coalesce(sum(units) FILTER (WHERE kind IN (6, 7)),
-            0) AS reserved
+        coalesce(sum(units) FILTER (WHERE kind IN (5, 11)), 0)
+            - coalesce(sum(units) FILTER (WHERE kind IN (6, 7, 12, 13)), 0) AS reserved
     FROM balances_entry WHERE enterprise_id = coalesce(%(enterprise)s, enterprise_id) GROUP BY bucket_id
 """
 
@@ -111,7 +111,7 @@ CHECKS: tuple[Check, ...] = (
         "A transfer has both sides, and they are equal.",
         """
         SELECT format('transfer %%s: %%s out, %%s in', transfer, given, taken) FROM (
-            SELECT transfer, coalesce(sum(units) FILTER (WHERE kind = 4), 0) AS given,
+            SELECT transfer, coalesce(sum(units) FILTER (WHERE kind IN (4, 13)), 0) AS given,
                 coalesce(sum(units) FILTER (WHERE kind = 3), 0) AS taken
             FROM balances_entry WHERE transfer IS NOT NULL AND enterprise_id = coalesce(%(enterprise)s, enterprise_id)
             GROUP BY transfer) t WHERE given <> taken
@@ -342,13 +342,44 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "reservations-are-reserved",
-        "What open reservations hold of a bucket is its reserved quantity.",
+        "What open reservations, offers and trades that wait hold of a bucket is its reserved quantity.",
         """
-        SELECT format('bucket %%s: %%s reserved, open reservations hold %%s', b.id, b.reserved_units,
+        SELECT format('bucket %%s: %%s reserved, reservations, offers and trades hold %%s', b.id, b.reserved_units,
             coalesce(r.units, 0))
-        FROM balances_bucket b LEFT JOIN (SELECT bucket_id, sum(granted_units) AS units FROM balances_reservation
-            WHERE state = 'open' GROUP BY bucket_id) r ON r.bucket_id = b.id
+        FROM balances_bucket b LEFT JOIN (SELECT bucket_id, sum(units) AS units FROM (
+                SELECT bucket_id, granted_units AS units FROM balances_reservation WHERE state = 'open'
+                UNION ALL SELECT bucket_id, held_units FROM balances_offer WHERE held_units > 0
+                UNION ALL SELECT bucket_id, got_units FROM balances_trade WHERE state = 'waiting' AND got_units > 0) h
+            GROUP BY bucket_id) r ON r.bucket_id = b.id
         WHERE b.enterprise_id = coalesce(%(enterprise)s, b.enterprise_id) AND b.reserved_units <> coalesce(r.units, 0)
+        """,
+    ),
+    Check(
+        "offers-are-their-escrow",
+        "What offers and trades that wait hold of a bucket is what its escrow entries say.",
+        """
+        SELECT format('bucket %%s: offers hold %%s, escrow entries %%s', bucket_id, coalesce(h.units, 0),
+            coalesce(e.units, 0))
+        FROM (SELECT bucket_id, sum(units) AS units FROM (
+                SELECT bucket_id, held_units AS units, enterprise_id FROM balances_offer WHERE held_units > 0
+                UNION ALL SELECT bucket_id, got_units, enterprise_id FROM balances_trade
+                WHERE state = 'waiting' AND got_units > 0) o
+              WHERE enterprise_id = coalesce(%(enterprise)s, enterprise_id) GROUP BY bucket_id) h
+            FULL JOIN (SELECT bucket_id, sum(CASE kind WHEN 11 THEN units ELSE -units END) AS units
+                FROM balances_entry WHERE kind IN (11, 12, 13)
+                AND enterprise_id = coalesce(%(enterprise)s, enterprise_id) GROUP BY bucket_id) e USING (bucket_id)
+        WHERE coalesce(h.units, 0) <> coalesce(e.units, 0)
+        """,
+    ),
+    Check(
+        "offers-are-their-trades",
+        "What an offer holds is what is open of it and what its waiting trades give; what is gone was settled.",
+        """
+        SELECT format('offer %%s: holds %%s of %%s given', o.id, o.held_units, o.gives_units) FROM balances_offer o
+            LEFT JOIN LATERAL (SELECT coalesce(sum(gave_units) FILTER (WHERE state = 'waiting'), 0) AS waiting
+                FROM balances_trade t WHERE t.offer_id = o.id) t ON true
+        WHERE o.enterprise_id = coalesce(%(enterprise)s, o.enterprise_id) AND o.held_units <>
+            t.waiting + CASE WHEN o.state = 'open' AND o.gives_units > 0 THEN o.open_units ELSE 0 END
         """,
     ),
 )

@@ -29,6 +29,9 @@ SENTENCES: dict[int, tuple[str, str]] = {
         "Carried over from the cycle before.",
         "Given back to the cycle before, for usage reported late.",
     ),
+    EntryKind.ESCROW: ("Held for an open offer.", "A hold for an offer was corrected."),
+    EntryKind.ESCROW_BACK: ("Back from an offer that was not taken.", "A return from an offer was corrected."),
+    EntryKind.ESCROW_OUT: ("Given to {} in trade.", "A trade was corrected."),
 }
 
 

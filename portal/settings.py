@@ -156,6 +156,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=30),
     },
     "lift-restrictions": {"task": "portal.charging.tasks.lift_restrictions", "schedule": timedelta(minutes=1)},
+    "expire-offers": {"task": "portal.charging.tasks.expire_offers", "schedule": timedelta(seconds=15)},
     "prepare-partitions": {
         "task": "portal.charging.tasks.prepare_partitions",
         "schedule": timedelta(hours=6),
@@ -334,6 +335,9 @@ SPECTACULAR_SETTINGS = {
         "RestrictionActionEnum": "policies.models.RestrictionAction",
         "RestrictionStateEnum": "policies.models.RestrictionState",
         "BucketKindEnum": "balances.models.buckets.BucketKind",
+        "OfferStateEnum": "balances.models.trading.OfferState",
+        "TradeStateEnum": "balances.models.trading.TradeState",
+        "OfferActKindEnum": "balances.models.trading.ActKind",
     },
 }
 

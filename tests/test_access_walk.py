@@ -17,7 +17,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from balances import allocation, contingency, contracts, draw_caps, exchange
+from balances import allocation, contingency, contracts, draw_caps, exchange, trading, trading_terms
 from balances.allocation_plan import Wish
 from balances.models import AuditEvent, Bucket, Crossing, Exchange, SuspendedUsage, UsageRecord
 from balances.scope import Verb
@@ -79,6 +79,7 @@ SCREENS: dict[str, Screen] = {
     "accounts/<int:account_id>/limits/": Screen("alice carla olga", "account"),
     "lines/<int:line_id>/limits/": Screen("alice carla emil olga", "line"),
     "limits/<int:limit_id>/": Screen("alice carla olga", "limit"),
+    "accounts/<int:account_id>/market/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/manage/": Screen("alice carla olga", "account"),
     "buckets/<int:bucket_id>/": Screen("alice olga", "bucket"),
     "buckets/<int:bucket_id>/exchange/": Screen("alice olga", "bucket"),
@@ -219,6 +220,18 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     **_noun("allocations", "allocation", AURORAS),
     ("POST", "allocations"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     ("POST", "allocations/<int:pk>/undo"): ("allocation", Route(Verb.MANAGE, AURORAS, (201, 422))),
+    **_noun("offers", "offer", NORTHS_SEEN),
+    ("POST", "offers"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("GET", "offers/<int:pk>/acts"): ("offer", Route(may=NORTHS_SEEN)),
+    ("POST", "offers/<int:pk>/counter"): ("offer", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("POST", "offers/<int:pk>/accept"): ("offer", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("POST", "offers/<int:pk>/approve"): ("offer", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("POST", "offers/<int:pk>/refuse"): ("offer", Route(Verb.MANAGE, NORTHS)),
+    ("POST", "offers/<int:pk>/withdraw"): ("offer", Route(Verb.MANAGE, NORTHS, REFUSED)),  # refused just before
+    **_noun("trades", "trade", NORTHS_SEEN),
+    **_noun("trading-terms", "trading terms", NORTHS_SEEN),
+    ("POST", "trading-terms"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("GET", "trading-terms/in-force"): ("", Route(answers=(400,))),
     ("GET", "counters"): ("", Route(answers=(400,))),
     ("GET", "usage-records"): ("", Route(answers=(400,))),
     ("GET", "usage-records/<int:pk>"): ("usage", Route(may=NORTHS_LINE)),
@@ -300,10 +313,15 @@ class Things:
             user=cast.mallory, role="observer", enterprise=house.enterprise, account=account, valid_until=NOW
         )
         bucket = Bucket.objects.filter(account=house.root).latest("cycle_start")
-        wishes = [Wish(1, ("account", account.id), units=1)]
         swapped = exchanged(house, bucket)
         cap = draw_caps.set_cap(account=account, service=1, units=10**9, **doing)
+        wishes = [Wish(1, ("account", account.id), units=3)]
         allocated = allocation.apply(bucket_id=bucket.id, wishes=wishes, **doing)
+        service_account = house.accounts["N-SERVICE"]
+        terms = trading_terms.set_terms(account=account, service=bucket.service, lot_units=1, **doing)
+        giving = {"account": account, "bucket": Bucket.objects.get(account=account), "to_account": service_account}
+        offers = [trading.offer(**giving, gives_units=1, **doing) for _ in range(2)]
+        trade = trading.accept(offer=offers[0], account=service_account, **doing)
         things.ids |= {
             "enterprise": house.enterprise.id,
             "account": account.id,
@@ -329,6 +347,9 @@ class Things:
             "exchange": swapped.id,
             "slice": contingency.set_aside(bucket_id=bucket.id, units=1, rule="by_hand", **doing).id,
             "exchange rate": swapped.rate_id,
+            "offer": offers[1].id,
+            "trade": trade.id,
+            "trading terms": terms.id,
             "usage": UsageRecord.objects.get().id,
             "batch": batch,
             "suspended": SuspendedUsage.objects.get().id,

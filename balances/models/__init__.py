@@ -21,6 +21,7 @@ from .contracts import Allowance, Contract, ContractVersion, ExchangeRate, Rate,
 from .counters import Counter, Crossing, Threshold
 from .ledger import Entry
 from .tags import LineTag
+from .trading import Offer, OfferAct, Trade, TradingTerms
 from .usage import ChargeLine, SuspendedUsage, UsageBatch, UsageIdentity, UsagePart, UsageRecord, UsageSource
 
 __all__ = [
@@ -48,12 +49,16 @@ __all__ = [
     "LineAssignment",
     "LineTag",
     "NumberAssignment",
+    "Offer",
+    "OfferAct",
     "Operator",
     "Person",
     "Rate",
     "Reservation",
     "SuspendedUsage",
     "Threshold",
+    "Trade",
+    "TradingTerms",
     "UsageBatch",
     "UsageIdentity",
     "UsagePart",

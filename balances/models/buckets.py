@@ -14,6 +14,7 @@ class BucketKind(models.TextChoices):
     ROLLOVER = "rollover", "Carried over"
     EXCHANGE = "exchange", "Received in exchange"
     CONTINGENCY = "contingency", "Set aside"
+    TRADE = "trade", "Received in trade"
 
 
 class ReleaseRule(models.TextChoices):

@@ -18,6 +18,9 @@ class EntryKind(models.IntegerChoices):
     EXPIRE = 8, "Expired"  # expired + u, remaining - u
     ROLLOVER_OUT = 9, "Carried out"  # given + u, remaining - u
     ROLLOVER_IN = 10, "Carried in"  # received + u, remaining + u
+    ESCROW = 11, "Held for an offer"  # reserved + u, remaining - u
+    ESCROW_BACK = 12, "Back from an offer"  # reserved - u, remaining + u
+    ESCROW_OUT = 13, "Given from an offer"  # given + u, reserved - u
     EXCHANGE_OUT = 14, "Exchanged"  # given + u, remaining - u
     EXCHANGE_IN = 15, "Received in exchange"  # received + u, remaining + u
 

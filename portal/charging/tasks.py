@@ -9,7 +9,7 @@ import structlog
 from celery import shared_task
 from django.db import connection
 
-from balances import contingency, cycles, inventory, ledger
+from balances import contingency, cycles, inventory, ledger, trading
 from balances.errors import Refused
 from balances.models import Enterprise
 from policies import limits
@@ -94,6 +94,15 @@ def sweep_reservations() -> None:
 def lift_restrictions() -> None:
     """Lift what limits restricted in periods that have ended."""
     limits.lift_due(at=datetime.now(UTC))
+
+
+@shared_task
+def expire_offers() -> None:
+    """End offers whose time has passed: their units come out of escrow."""
+    try:
+        trading.sweep(actor="beat", at=datetime.now(UTC))
+    except Refused as refused:  # busy: the next turn makes up for it, and nobody can accept meanwhile
+        log.warning("offers.not_expired", why=refused.message)
 
 
 @shared_task

@@ -22,9 +22,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "allocation.md"
 DOING = {"actor": ACTOR, "at": START}
 
 
-def rows() -> list[dict[str, str]]:
+def rows(page: Path = PAGE) -> list[dict[str, str]]:
     """The example's table, one dict a row."""
-    lines = [line for line in PAGE.read_text().split("## Example")[1].splitlines() if line.startswith("|")]
+    lines = [line for line in page.read_text().split("## Example")[1].splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
 

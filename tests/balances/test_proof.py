@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.db import connection
 
-from balances import contracts, cycles, draw_caps, exchange, ledger, proof
+from balances import contracts, cycles, draw_caps, exchange, ledger, proof, trading
 from balances.models import Bucket
 from balances.units import Service
 from portal.charging import pipeline
@@ -69,6 +69,7 @@ def world(_as_owner, db) -> World:
     ledger.reserve(
         bucket_id=following.id, key="session", units=9, expires_at=expires_at, actor=ACTOR, at=BOUNDARIES[2]
     )  # fmt: skip
+    trading.offer(account=world.accounts["R"], bucket=following, gives_units=5, actor=ACTOR, at=BOUNDARIES[2])
     return world
 
 
@@ -120,6 +121,8 @@ DAMAGE: dict[str, list[str]] = {
     "exchanges-at-their-rate": ["UPDATE balances_exchange SET received_units = received_units + 1"],
     "draw-use-is-drawn": ["UPDATE balances_drawuse SET units = units + 1"],
     "reservations-are-reserved": ["UPDATE balances_reservation SET state = 'closed'"],
+    "offers-are-their-escrow": ["UPDATE balances_entry SET kind = 5 WHERE kind = 11"],
+    "offers-are-their-trades": ["UPDATE balances_offer SET open_units = open_units - 1"],
 }
 
 
