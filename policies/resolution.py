@@ -148,6 +148,12 @@ class RuleBook:
             self._by_account[standing.account_id].append(standing)
         self._along: dict[tuple, Along | None] = {}
 
+    @property
+    def reads_attributes(self) -> bool:
+        """Whether any rule asks for attributes of the network's message."""
+        fields = {test.field for standing in self.rules for test in tests_of(standing.rule.when)}
+        return any(name == "apn" or name.startswith("attributes.") for name in fields)
+
     @classmethod
     def load(cls, enterprise_id: int, *, instead: PolicyVersion | None = None) -> RuleBook | None:
         """The published rules of an enterprise; None where it has none, which costs charging nothing.

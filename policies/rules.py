@@ -171,6 +171,21 @@ def _written(rule: Rule) -> dict[str, Any]:
     }
 
 
+def changes(before: Sequence[Rule], after: Sequence[Rule], zone_names: Mapping[str, str] | None = None) -> list[str]:
+    """What differs between two versions, in words; rules are known by their names."""
+    old, new = ({rule.name.casefold(): rule for rule in rules} for rules in (before, after))
+    said = [f"Removed “{rule.name}”: {rule.words(zone_names)}" for key, rule in old.items() if key not in new]
+    for key, rule in new.items():
+        if key not in old:
+            said.append(f"Added “{rule.name}”: {rule.words(zone_names)}")
+        elif rule != old[key]:
+            said.append(f"Changed “{rule.name}”: was: {old[key].words(zone_names)} Is: {rule.words(zone_names)}")
+    kept = [key for key in old if key in new]
+    if kept != [key for key in new if key in old]:
+        said.append("The order of the rules is another one.")
+    return said
+
+
 _KEYS = {"name", "when", "beyond", "action", "grace", "approval", "exception", "hint"}
 
 
