@@ -21,7 +21,7 @@ from balances import allocation, contingency, contracts, draw_caps, exchange, tr
 from balances.allocation_plan import Wish
 from balances.models import AuditEvent, Bucket, Crossing, Exchange, SuspendedUsage, UsageRecord
 from balances.scope import Verb
-from policies import consent, limits
+from policies import consent, limits, publishing
 from policies.models import LimitCrossing, Restriction
 from portal import asgi
 from portal.api.endpoints import Endpoint
@@ -80,6 +80,8 @@ SCREENS: dict[str, Screen] = {
     "lines/<int:line_id>/limits/": Screen("alice carla emil olga", "line"),
     "limits/<int:limit_id>/": Screen("alice carla olga", "limit"),
     "accounts/<int:account_id>/market/": Screen("alice carla olga", "account"),
+    "accounts/<int:account_id>/policies/": Screen("alice carla olga", "account"),
+    "accounts/<int:account_id>/policies/replay/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/manage/": Screen("alice carla olga", "account"),
     "buckets/<int:bucket_id>/": Screen("alice olga", "bucket"),
     "buckets/<int:bucket_id>/exchange/": Screen("alice olga", "bucket"),
@@ -232,6 +234,15 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     **_noun("trading-terms", "trading terms", NORTHS_SEEN),
     ("POST", "trading-terms"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     ("GET", "trading-terms/in-force"): ("", Route(answers=(400,))),
+    **_noun("policies", "policy", NORTHS_SEEN),
+    ("POST", "policies"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("GET", "policies/<int:pk>/versions"): ("policy", Route(may=NORTHS_SEEN)),
+    ("POST", "policies/<int:pk>/versions"): ("policy", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("POST", "policies/<int:pk>/publish"): ("policy", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("POST", "policies/<int:pk>/undo"): ("policy", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("POST", "policies/<int:pk>/retire"): ("policy", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("GET", "policies/<int:pk>/replays"): ("policy", Route(may=NORTHS_SEEN)),
+    ("POST", "policies/<int:pk>/replays"): ("policy", Route(Verb.MANAGE, NORTHS, (201, 422))),
     ("GET", "counters"): ("", Route(answers=(400,))),
     ("GET", "usage-records"): ("", Route(answers=(400,))),
     ("GET", "usage-records/<int:pk>"): ("usage", Route(may=NORTHS_LINE)),
@@ -297,6 +308,7 @@ class Things:
         doing = {"actor": ACTOR, "at": NOW}
         mark = contracts.set_threshold(account=account, service=1, units=1000, **doing)
         spare = contracts.set_threshold(account=account, service=1, units=10**9, **doing)
+        policy = publishing.create_from_template(account=account, template="office-hours", **doing)
         draft = contracts.draft_version(contract=house.contract, effective_at=NOW, **doing)
         terms = {"account": account, "service": 1, "measure": "units", "window": "cycle", "action": "throttle"}
         held = limits.make(amount=1000, **terms, **doing)
@@ -350,6 +362,7 @@ class Things:
             "offer": offers[1].id,
             "trade": trade.id,
             "trading terms": terms.id,
+            "policy": policy.policy_id,
             "usage": UsageRecord.objects.get().id,
             "batch": batch,
             "suspended": SuspendedUsage.objects.get().id,

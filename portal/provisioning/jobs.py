@@ -66,6 +66,23 @@ def create(
     return job
 
 
+def create_without_file(
+    *, enterprise: Enterprise, kind: str, title: str, parameters: Mapping[str, Any], created_by: User | None
+) -> Job:
+    """A queued job on what is stored already, started once the transaction commits."""
+    with transaction.atomic():
+        job = Job.objects.create(
+            operator=enterprise.operator,
+            enterprise=enterprise,
+            kind=kind,
+            title=title[:160],
+            parameters=dict(parameters),
+            created_by=created_by,
+        )
+        transaction.on_commit(lambda: start(job.id))
+    return job
+
+
 def start(job_id: int) -> None:
     """Wake a worker. Losing this loses nothing: the sweep finds waiting jobs by themselves."""
     from portal.provisioning.tasks import run_job
@@ -155,4 +172,5 @@ def _add_errors(job: Job, errors: Iterable[RowError]) -> None:
 
 
 def _forget_file(job: Job) -> None:
-    default_storage.delete(job.parameters["file"])
+    if name := job.parameters.get("file"):
+        default_storage.delete(name)

@@ -11,13 +11,17 @@ from django.db import OperationalError
 
 from balances import locks
 from balances.errors import Refused
-from portal.provisioning import imports, jobs, uploads
+from portal.provisioning import imports, jobs, replays, uploads
 
 log = structlog.get_logger(__name__)
 
 TURN_SECONDS = 3.0
 
-_KINDS: dict[str, Callable[..., bool]] = {uploads.KIND: uploads.take, **dict.fromkeys(imports.IMPORTS, imports.load)}
+_KINDS: dict[str, Callable[..., bool]] = {
+    uploads.KIND: uploads.take,
+    replays.KIND: replays.run,
+    **dict.fromkeys(imports.IMPORTS, imports.load),
+}
 
 
 def turn(job_id: int, *, seconds: float = TURN_SECONDS) -> bool:
