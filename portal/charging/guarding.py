@@ -101,23 +101,16 @@ class Guarding:
         """
         units, starts = event.units, event.starts
         self._beyond, self._rules = frozenset(), watched.rules
+        if watched.turns != self.limits.turns or not watched.starts <= starts < watched.ends:
+            self.limits.stand(self.cursor, watched, event.stretch, starts)
         near: list[Watch] = []
-        for watch in watched.units:
-            span = watch.now
-            if span.starts <= starts < span.ends:
-                if span.used + units <= span.bound:
-                    continue
-            elif (span := watch.turn(self.cursor, event.stretch, starts)).used + units <= span.bound:
-                continue
-            near.append(watch)
+        for span in watched.unit_spans:
+            if span.used + units > span.bound:
+                near = [watch for watch in watched.units if watch.now.used + units > watch.now.bound]
+                break
         if watched.money:
             dearest = arithmetic.price_micros(units, event.rate.price_micros, event.rate.block_units)
-            for watch in watched.money:
-                span = watch.now
-                if not span.starts <= starts < span.ends:
-                    span = watch.turn(self.cursor, event.stretch, starts)
-                if span.used + dearest > span.bound:
-                    near.append(watch)
+            near += [watch for watch in watched.money if watch.now.used + dearest > watch.now.bound]
         if not near and not (watched.rules and watched.rules.free):
             return units, ""
         return self._decide(near, watched, event, there)
@@ -186,16 +179,19 @@ class Guarding:
 
     def count(self, watched: Watched, event: Event, granted: int, amount: int) -> None:
         """Count what was granted and what its overage came to; note the marks it reached."""
-        for watch in watched.units:
-            span = watch.now
+        tripped = False
+        for span in watched.unit_spans:
             span.used += granted
             if span.used >= span.trip:
-                self._reach(watch, span, event)
-        for watch in watched.money:
-            span = watch.now
+                tripped = True
+        for span in watched.money_spans:
             span.used += amount
             if span.used >= span.trip:
-                self._reach(watch, span, event)
+                tripped = True
+        if tripped:
+            for watch in (*watched.units, *watched.money):
+                if watch.now.used >= watch.now.trip:
+                    self._reach(watch, watch.now, event)
 
     def _reach(self, watch: Watch, span: Span, event: Event) -> None:
         if event.starts >= watch.ends:

@@ -268,12 +268,20 @@ class SlidingWatch(Watch):
 
 @dataclass(slots=True)
 class Watched:
-    """The limits that an event of one kind counts towards: by measure, and how far from the line each owner is."""
+    """The limits that an event of one kind counts towards: by measure, and how far from the line each owner is.
+
+    The spans are those that the limits stand at, good from `starts` to `ends` as long as no limit has turned (`turns`).
+    """
 
     units: list[Watch] = field(default_factory=list)
     money: list[Watch] = field(default_factory=list)
     distances: dict[int, int] = field(default_factory=dict)
     rules: Along | None = None
+    unit_spans: list[Span] = field(default_factory=list)
+    money_spans: list[Span] = field(default_factory=list)
+    starts: str = END
+    ends: str = BEGINNING
+    turns: int = -1
 
 
 class Limits:
@@ -292,6 +300,7 @@ class Limits:
             self._load_rules(book, rows)
         self._along: dict[tuple[int, int, int, int], Watched | None] = {}
         self._loaded = False
+        self.turns = 0  # rises whenever a limit stands at another span
 
     @classmethod
     def load(cls, enterprise_id: int) -> Limits | None:
@@ -338,6 +347,7 @@ class Limits:
     def forget(self) -> None:
         """Drop use and crossings; they are loaded again when next needed."""
         self._loaded = False
+        self.turns += 1
         for watch in self.by_id.values():
             watch.forget()
 
@@ -373,6 +383,19 @@ class Limits:
                 watch.loaded_from = canonical_time(since_slots if watch.is_sliding else since)
         self._loaded = True
 
+    def stand(self, cursor, watched: Watched, stretch: Stretch, starts: str) -> None:
+        """Let all limits of an event stand at the periods that hold an instant of a stretch."""
+        for watch in (*watched.units, *watched.money):
+            if not watch.now.starts <= starts < watch.now.ends:
+                watch.turn(cursor, stretch, starts)
+                self.turns += 1
+        watched.unit_spans = [watch.now for watch in watched.units]
+        watched.money_spans = [watch.now for watch in watched.money]
+        spans = watched.unit_spans + watched.money_spans
+        watched.starts = max([span.starts for span in spans], default=BEGINNING)
+        watched.ends = min([span.ends for span in spans], default=END)
+        watched.turns = self.turns
+
     def along(self, chain: Chain, line_id: int, service: int, zone_id: int) -> Watched | None:
         """The limits that usage of a line counts towards, None where there are none."""
         key = (chain.path_id, self._facts_of.get(line_id, 0), service, zone_id)
@@ -405,6 +428,7 @@ class Limits:
 
     def changes(self) -> list[tuple[int, str, int, int]]:
         """What a group added to use: (limit, start of period, used, refused); it counts as written from then on."""
+        self.turns += 1
         return [change for watch in self.by_id.values() for change in watch.changes()]
 
 
