@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
-from balances import contracts, hierarchy, inventory_loads, ledger
+from balances import allocation, contracts, hierarchy, inventory_loads
+from balances.allocation_plan import Wish
 from balances.hierarchy import TreeRow
 from balances.inventory_loads import LineRow
 from balances.models import Account, Bucket, Enterprise, Operator, Threshold, Zone
@@ -136,8 +137,8 @@ def _contract(enterprise: Enterprise, zones: dict[str, Zone], now: datetime) -> 
 
 def _allocate(enterprise: Enterprise, account_ids: list[int], now: datetime) -> None:
     bucket = Bucket.objects.get(enterprise=enterprise, kind="grant", service=Service.DATA, valid_until__gt=now)
-    for account_id in account_ids:
-        ledger.allocate(bucket_id=bucket.id, account_id=account_id, units=AMPLE // 1_000, actor=ACTOR, at=now)
+    wishes = [Wish(row, ("account", each), units=AMPLE // 1_000) for row, each in enumerate(account_ids, start=1)]
+    allocation.apply(bucket_id=bucket.id, wishes=wishes, actor=ACTOR, at=now)
 
 
 def usage(subject: Subject, count: int, *, tag: str, seed: int = 7) -> list[Usage]:

@@ -17,7 +17,7 @@ from django.db import connection
 
 from benchmarks import enterprises, programs
 from benchmarks.enterprises import Subject
-from benchmarks.reported_usage import delivery_of
+from benchmarks.reported_usage import base_subject, delivery_of
 from portal.charging import ingest
 from portal.models import Membership, Role, User
 from scripts.browser import find_browser
@@ -43,7 +43,7 @@ def measure(quick: bool) -> Iterator[dict]:
     """Percentiles of the time from charge to screen."""
     seconds = 8 if quick else 40
     watched = enterprises.build(number=900, lines=200, levels=4, hot=True)
-    busy = enterprises.build(number=901, lines=5_000, levels=4, hot=True)
+    busy = base_subject()
     _let_in(watched)
     with programs.workers(2), programs.web() as (host, port):
         shown = _watch(f"http://{host}:{port}", watched, busy, seconds)
