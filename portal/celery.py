@@ -15,7 +15,8 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 def _declare_queues(sender: Celery, **_) -> None:
     from django.conf import settings
 
-    sender.conf.task_queues = [Queue(name) for name in (*settings.CHARGING_QUEUES, settings.CELERY_TASK_DEFAULT_QUEUE)]
+    names = (*settings.CHARGING_QUEUES, settings.NOTICES_QUEUE, settings.CELERY_TASK_DEFAULT_QUEUE)
+    sender.conf.task_queues = [Queue(name) for name in names]
 
 
-app.autodiscover_tasks(["portal.charging", "portal.provisioning"])
+app.autodiscover_tasks(["portal.charging", "portal.provisioning", "portal.notices"])

@@ -5,6 +5,9 @@ Owns: formats, nothing else. Takes integers and aware datetimes, gives text; a f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -21,6 +24,7 @@ from balances.selectors.overview import Fill
 from balances.units import GIB, KIB, MIB, MICROS_PER_MAJOR, Service
 
 LOCALE = "en_GB"
+_locale: ContextVar[str] = ContextVar("locale", default=LOCALE)
 NARROW_SPACE = "\u202f"
 TIB = 1024 * GIB
 
@@ -54,10 +58,20 @@ FILL_ICONS: dict[Fill, str] = {
 }
 
 
+@contextmanager
+def written_in(locale: str) -> Iterator[None]:
+    """Figures made inside are written as a locale writes them: messages go out in their reader's language."""
+    before = _locale.set(locale)
+    try:
+        yield
+    finally:
+        _locale.reset(before)
+
+
 def _three_digits(value: float) -> str:
     """Three significant digits: 1.25, 12.5, 125, 1,250."""
     decimals = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
-    return format_decimal(round(value, decimals), format="#,##0.##", locale=LOCALE)
+    return format_decimal(round(value, decimals), format="#,##0.##", locale=_locale.get())
 
 
 def octets(units: int) -> str:
@@ -100,7 +114,7 @@ def increment(units: int, service: int) -> str:
 
 def count(number: int) -> str:
     """A whole number with separators: 12,345."""
-    return format_decimal(number, locale=LOCALE)
+    return format_decimal(number, locale=_locale.get())
 
 
 def quantity(units: int, service: int) -> str:
@@ -112,9 +126,15 @@ def quantity(units: int, service: int) -> str:
         case Service.VOICE:
             return _minutes(units)
         case Service.MESSAGING:
-            return f"{count(units)}{NARROW_SPACE}message{'' if units == 1 else 's'}"
+            return f"{count(units)}{NARROW_SPACE}{_messages(units)}"
         case _:
             return _participant_hours(units)
+
+
+def _messages(units: int) -> str:
+    if _locale.get().startswith("de"):
+        return "Nachricht" if units == 1 else "Nachrichten"
+    return "message" if units == 1 else "messages"
 
 
 def quantity_or_none(units: int, service: int) -> str:
@@ -141,14 +161,14 @@ def money(micros: int, currency: str) -> str:
     amount = Decimal(int(micros)) / MICROS_PER_MAJOR
     smallest = Decimal(1).scaleb(-get_currency_precision(currency))
     if 0 < amount < smallest:
-        return f"<{format_currency(smallest, currency, locale=LOCALE)}"
-    return format_currency(amount, currency, locale=LOCALE)
+        return f"<{format_currency(smallest, currency, locale=_locale.get())}"
+    return format_currency(amount, currency, locale=_locale.get())
 
 
 def exact_money(micros: int, currency: str) -> str:
     """An amount with all six decimals that it has, at least two."""
     amount = Decimal(int(micros)) / MICROS_PER_MAJOR
-    return format_currency(amount, currency, format="¤#,##0.00####", locale=LOCALE, currency_digits=False)
+    return format_currency(amount, currency, format="¤#,##0.00####", locale=_locale.get(), currency_digits=False)
 
 
 def msisdn(digits: str) -> str:
@@ -164,22 +184,22 @@ def msisdn(digits: str) -> str:
 
 def clock(instant: datetime, zone: ZoneInfo) -> str:
     """Time of day with seconds: 14:03:22."""
-    return format_time(instant.astimezone(zone), "HH:mm:ss", locale=LOCALE)
+    return format_time(instant.astimezone(zone), "HH:mm:ss", locale=_locale.get())
 
 
 def day(instant: datetime, zone: ZoneInfo) -> str:
     """A civil day: Thu 26 Nov."""
-    return format_date(instant.astimezone(zone), "EEE d MMM", locale=LOCALE)
+    return format_date(instant.astimezone(zone), "EEE d MMM", locale=_locale.get())
 
 
 def long_day(instant: datetime, zone: ZoneInfo) -> str:
     """A civil day with its year: 26 Nov 2026."""
-    return format_date(instant.astimezone(zone), "d MMM y", locale=LOCALE)
+    return format_date(instant.astimezone(zone), "d MMM y", locale=_locale.get())
 
 
 def moment(instant: datetime, zone: ZoneInfo) -> str:
     """An instant to the second, with the offset that it stands in: 26 Nov 2026, 14:03:22 CET."""
-    return format_datetime(instant.astimezone(zone), "d MMM y, HH:mm:ss", locale=LOCALE)
+    return format_datetime(instant.astimezone(zone), "d MMM y, HH:mm:ss", locale=_locale.get())
 
 
 def short_moment(instant: datetime, zone: ZoneInfo, now: datetime) -> str:
@@ -187,7 +207,7 @@ def short_moment(instant: datetime, zone: ZoneInfo, now: datetime) -> str:
     local = instant.astimezone(zone)
     if local.date() == now.astimezone(zone).date():
         return clock(instant, zone)
-    return format_datetime(local, "d MMM, HH:mm", locale=LOCALE)
+    return format_datetime(local, "d MMM, HH:mm", locale=_locale.get())
 
 
 def ago(instant: datetime, now: datetime) -> str:

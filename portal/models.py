@@ -11,6 +11,45 @@ from django.utils import timezone
 
 from balances.models import Account, Enterprise, Operator, Person
 from balances.scope import scoped
+from portal.notice_models import (
+    Channel,
+    Delivery,
+    DeliveryState,
+    Digest,
+    Escalation,
+    Notice,
+    NoticeKind,
+    NoticePreference,
+    NoticeSettings,
+    OutboxMark,
+    Severity,
+    Silence,
+    WebhookEndpoint,
+)
+
+__all__ = [
+    "ApiToken",
+    "Channel",
+    "ColumnProfile",
+    "Delivery",
+    "DeliveryState",
+    "Digest",
+    "Escalation",
+    "Job",
+    "JobState",
+    "Membership",
+    "Notice",
+    "NoticeKind",
+    "NoticePreference",
+    "NoticeSettings",
+    "OutboxMark",
+    "Role",
+    "Severity",
+    "Silence",
+    "User",
+    "UserManager",
+    "WebhookEndpoint",
+]
 
 
 class UserManager(BaseUserManager["User"]):

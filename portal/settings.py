@@ -147,6 +147,7 @@ CELERY_TIMEZONE = "UTC"
 #: An enterprise's charging goes to one of these by hash, so that a burst of one does not bury the others.
 CHARGING_QUEUES = [f"charging.{n}" for n in range(4)]
 CELERY_TASK_DEFAULT_QUEUE = "maintenance"
+NOTICES_QUEUE = "notices"
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     "sweep-inbox": {"task": "portal.charging.tasks.sweep_inbox", "schedule": timedelta(seconds=3)},
@@ -160,6 +161,16 @@ CELERY_BEAT_SCHEDULE = {
     "prepare-partitions": {
         "task": "portal.charging.tasks.prepare_partitions",
         "schedule": timedelta(hours=6),
+    },
+    "sweep-outbox": {
+        "task": "portal.notices.tasks.sweep",
+        "schedule": timedelta(seconds=3),
+        "options": {"queue": NOTICES_QUEUE, "expires": 30},
+    },
+    "send-deliveries": {
+        "task": "portal.notices.tasks.send",
+        "schedule": timedelta(seconds=5),
+        "options": {"queue": NOTICES_QUEUE, "expires": 30},
     },
     "resume-jobs": {"task": "portal.provisioning.tasks.resume_jobs", "schedule": timedelta(seconds=15)},
     "heartbeat": {"task": "portal.charging.tasks.heartbeat", "schedule": timedelta(seconds=5)},
@@ -353,6 +364,18 @@ EMERGENCY_NUMBERS = frozenset(env.list("EMERGENCY_NUMBERS", default=["112", "911
 USAGE_BATCH_MOST_RECORDS = 10_000
 USAGE_BATCH_MOST_BYTES = 32 * 1024 * 1024
 USAGE_PART_MOST_ATTEMPTS = 20
+
+# --- notices -----------------------------------------------------------------------------------------------------
+
+#: Where links in messages lead.
+PUBLIC_URL = env.str("PUBLIC_URL", default=f"http://localhost:{PORT}")
+#: `smtp+tls://user:password@host:587`; without it mails are written as files, to be looked at.
+vars().update(env.email_url("EMAIL_URL", default="filemail:///"))
+EMAIL_FILE_PATH = str(DATA_DIR / "mail")
+EMAIL_TIMEOUT = 5
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Enterprise portal <portal@localhost>")
+#: Hosts (`host` or `host:port`) to which webhooks may go without TLS or at a private address; all others may not.
+WEBHOOK_ALLOWED_HOSTS = frozenset(env.list("WEBHOOK_ALLOWED_HOSTS", default=[]))
 
 # --- logging -----------------------------------------------------------------------------------------------------
 

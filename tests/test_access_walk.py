@@ -27,7 +27,8 @@ from portal import asgi
 from portal.api.endpoints import Endpoint
 from portal.charging import pipeline, profiles
 from portal.live.routing import websocket_urlpatterns
-from portal.models import Job, Membership
+from portal.models import Delivery, Job, Membership, Notice
+from portal.notices import outbox, webhooks
 from tests.api.asgi import call
 from tests.api.client import charge, used
 from tests.cast import ACTOR, NOW, Cast, House, build, issue_token
@@ -96,6 +97,10 @@ SCREENS: dict[str, Screen] = {
     "operator/enterprises/<int:enterprise_id>/contracts/new/": Screen("olga", "enterprise"),
     "operator/contracts/<int:contract_id>/": Screen("olga", "contract"),
     "operator/versions/<int:version_id>/": Screen("olga", "version"),
+    "notices/": Screen(EVERYBODY),
+    "notices/preferences/": Screen(EVERYBODY),
+    "notices/webhooks/": Screen("alice bruno olga"),
+    "notices/<int:notice_id>/": Screen("alice carla emil olga", "notice"),
     "files/": Screen(EVERYBODY),
     "files/usage/": Screen("alice bruno olga"),
     "files/imports/": Screen("alice bruno olga"),
@@ -204,6 +209,18 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("POST", "restrictions/<int:pk>/approve"): ("restriction", Route(Verb.MANAGE, NORTHS, REFUSED)),
     ("GET", "lines/<int:pk>/tags"): ("line", Route(may=NORTHS_LINE)),
     ("PUT", "lines/<int:pk>/tags"): ("line", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    **_noun("notices", "notice", NORTHS_LINE),
+    ("POST", "notices/<int:pk>/acknowledge"): ("notice", Route(may=NORTHS_LINE, answers=(200, 422))),
+    ("POST", "notices/<int:pk>/silence"): ("notice", Route(may=NORTHS_LINE, answers=REFUSED)),
+    ("GET", "notice-preferences"): ("", READ),
+    ("POST", "notice-preferences"): ("", Route(answers=REFUSED)),
+    ("GET", "webhook-endpoints"): ("", Route(Verb.MANAGE)),
+    ("GET", "webhook-endpoints/<int:pk>"): ("endpoint", Route(Verb.MANAGE, AURORAS)),
+    ("POST", "webhook-endpoints"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("DELETE", "webhook-endpoints/<int:pk>"): ("endpoint", Route(Verb.MANAGE, AURORAS, (204,))),
+    ("GET", "webhook-deliveries"): ("", Route(Verb.MANAGE)),
+    ("GET", "webhook-deliveries/<int:pk>"): ("webhook delivery", Route(Verb.MANAGE, AURORAS)),
+    ("POST", "webhook-deliveries/<int:pk>/replay"): ("webhook delivery", Route(Verb.MANAGE, AURORAS)),
     **_noun("buckets", "bucket", AURORAS),
     ("GET", "buckets/<int:pk>/entries"): ("bucket", Route(may=AURORAS)),
     ("POST", "buckets/<int:pk>/allocations"): ("bucket", Route(Verb.MANAGE, AURORAS, REFUSED)),
@@ -281,7 +298,11 @@ DOORS = {
     ("GET", "/readyz"): Route(answers=(200, 503)),  # as the servers of the tests are
 }
 
-SOCKETS = {"live/accounts/<int:id>/": ("account", NORTHS), "live/lines/<int:id>/": ("line", "alice carla emil olga")}
+SOCKETS = {
+    "live/accounts/<int:id>/": ("account", NORTHS),
+    "live/lines/<int:id>/": ("line", "alice carla emil olga"),
+    "live/notices/": ("", EVERYBODY),
+}
 
 
 @dataclass
@@ -334,7 +355,15 @@ class Things:
         giving = {"account": account, "bucket": Bucket.objects.get(account=account), "to_account": service_account}
         offers = [trading.offer(**giving, gives_units=1, **doing) for _ in range(2)]
         trade = trading.accept(offer=offers[0], account=service_account, **doing)
+        endpoint = webhooks.add(enterprise=house.enterprise, url="https://hooks.example.com/a", **doing)
+        contracts.set_threshold(line=house.lines["emil phone"], service=1, units=1500, **doing)
+        charge(house, used(3), sender=sender)
+        outbox.collect(enterprise_id=house.enterprise.id, at=NOW)
+        notice = Notice.objects.get(line=house.lines["emil phone"])
         things.ids |= {
+            "notice": notice.id,
+            "endpoint": endpoint.id,
+            "webhook delivery": Delivery.objects.filter(notice=notice, endpoint=endpoint).get().id,
             "enterprise": house.enterprise.id,
             "account": account.id,
             "line": house.lines["emil phone"].id,
@@ -364,6 +393,7 @@ class Things:
             "trading terms": terms.id,
             "policy": policy.policy_id,
             "usage": UsageRecord.objects.get().id,
+            "usage": UsageRecord.objects.earliest("id").id,
             "batch": batch,
             "suspended": SuspendedUsage.objects.get().id,
             "profile": profile.id,
@@ -551,7 +581,7 @@ def test_sockets() -> None:
         for name in (*EVERYBODY.split(), "stranger"):
             user = cast.users.get(name)
             for route, (thing, may) in SOCKETS.items():
-                socket = await opened(user, filled(route, objects[thing]))
+                socket = await opened(user, filled(route, objects.get(thing, "")))
                 if name in may.split():
                     met = (await socket.state())["type"]
                     await socket.leave()

@@ -144,6 +144,12 @@ class Charger:
         self._oldest = ""
         self._day: tuple[tzinfo | None, str, str] = (None, "", "")
 
+    @property
+    def wrote_facts(self) -> bool:
+        """Whether there is something to tell people: marks that were reached, lines that were restricted."""
+        guarding = self.guarding
+        return bool(self.crossed or (guarding is not None and (guarding.reached or guarding.restricted)))
+
     # --- a part ----------------------------------------------------------------------------------------------------
 
     def charge_part(self, part: Part, *, poisoned: frozenset[int], skipped: frozenset[int]) -> None:

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, connection, transaction
 
 from balances import ledger
-from portal.charging import writing
+from portal.charging import telling, writing
 from portal.charging.charger import Charger, Counts, Part
 from portal.charging.records import canonical_time, decode_payload
 from portal.charging.state import NOBODY, OLDEST_USAGE, EnterpriseState, StateCache
@@ -250,6 +250,8 @@ def _charge_parts(
             account_ids=charger.tally.touched_accounts(),
             charged_at=at,
         )
+        if charger.wrote_facts:
+            telling.facts_written(state.enterprise_id)
     return charger.counts
 
 

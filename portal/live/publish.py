@@ -1,4 +1,4 @@
-"""The only push door: tells open screens that an enterprise has been charged.
+"""The only push door: tells open screens that an enterprise has been charged, or a user has a notice.
 
 Owns: the message that workers send after commit, and the group it goes to. Never carries figures: whoever listens
 reads what it may see. Never raises and never waits long: a lost message costs a screen a few seconds, because its
@@ -54,6 +54,21 @@ def charged(*, enterprise_id: int, sequence: int, account_ids: Collection[int], 
     except Exception as problem:  # the charge is committed; nothing that happens here may undo or repeat it
         _paused_until = time.monotonic() + PAUSE_SECONDS
         log.warning("live.publish_failed", enterprise_id=enterprise_id, sequence=sequence, problem=str(problem))
+
+
+def user_group(user_id: int) -> str:
+    """The channel group that a user's open pages join for their notices."""
+    return f"user.{user_id}"
+
+
+def noticed(user_ids: Collection[int]) -> None:
+    """Say that these users' inboxes have changed; how many are unread, their pages read themselves."""
+    for user_id in user_ids:
+        try:
+            _publish(user_group(user_id), {"type": "noticed"})
+        except Exception as problem:  # pages look for themselves every few seconds
+            log.warning("live.publish_failed", user_id=user_id, problem=str(problem))
+            return
 
 
 def _publish(group: str, message: dict) -> None:

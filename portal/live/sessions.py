@@ -15,6 +15,7 @@ from django.http import HttpRequest
 
 from balances.scope import Scope
 from portal.access import scope_of
+from portal.models import User
 
 
 class SessionScopeMiddleware:
@@ -41,9 +42,15 @@ def _session_key(scope) -> str | None:
 
 def scope_of_session(session_key: str | None) -> Scope | None:
     """What the session's user may see now; None where nobody is signed in with it."""
+    found = user_of_session(session_key)
+    return found[1] if found else None
+
+
+def user_of_session(session_key: str | None) -> tuple[User, Scope] | None:
+    """The session's user and what they may see now; None where nobody is signed in with it."""
     if not session_key:
         return None
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user = auth.get_user(request)
-    return scope_of(user) if user.is_authenticated else None
+    return (user, scope_of(user)) if isinstance(user, User) else None

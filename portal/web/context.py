@@ -15,6 +15,7 @@ from django.urls import reverse
 from balances.models import Account, Enterprise
 from balances.scope import Scope, Verb
 from balances.selectors import tree
+from portal.notices import inbox
 
 THEMES = ("auto", "light", "dark")
 
@@ -76,6 +77,12 @@ class Navigation:
         if not self._request.user.is_authenticated or self.enterprise is None:
             return []
         return tree.opened_to(self._scope, self.enterprise.id, self.current)
+
+    @cached_property
+    def unread(self) -> int:
+        """Notices that the principal has not opened."""
+        user = self._request.user
+        return inbox.unread(self._scope, user).count() if user.is_authenticated else 0
 
     @property
     def manages_current(self) -> bool:

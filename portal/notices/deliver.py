@@ -1,0 +1,125 @@
+"""Sends what is due: escalations into the portal, e-mails, webhooks. At least once; told apart by a stable id.
+
+Whoever sends takes deliveries first, in a transaction of its own: the attempt is counted and the next one set. Killed
+while sending, or with a mail server that is down, they are due again then; a mail that went out just before a kill goes
+out again with the same Message-ID, a webhook with the same webhook-id, so that receivers know it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+import structlog
+from django.db import transaction
+from django.db.models import Q
+
+from portal.live import publish
+from portal.models import Channel, Delivery, DeliveryState
+from portal.notices import mail, webhooks
+
+log = structlog.get_logger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=1)
+#: Pauses double to an hour: so many attempts take a day.
+MOST_ATTEMPTS = 30
+BATCH = 100
+#: Webhooks are posted side by side: a slow one must not keep the others, or the worker, waiting.
+AT_ONCE = 8
+
+
+def pause_after(attempts: int) -> timedelta:
+    """How long to wait after so many attempts: 30 s, a minute, two, ... an hour."""
+    return min(FIRST_PAUSE * 2 ** min(max(attempts - 1, 0), 20), LONGEST_PAUSE)
+
+
+def send_due(*, at: datetime) -> int:
+    """Send everything that is due; returns how many deliveries were tried. Never raises for a recipient's trouble."""
+    publish.noticed(escalate(at=at))
+    tried = 0
+    mails: dict[int, list[Delivery]] = defaultdict(list)
+    for delivery in _take(Channel.EMAIL, at):
+        mails[delivery.user_id or 0].append(delivery)
+    post = mail.Post()
+    for deliveries in mails.values():
+        tried += len(deliveries)
+        problem = post.send([d for d in deliveries if not _is_read_by_somebody(d)])
+        _settle(deliveries, problem, at)
+    post.close()
+    posts = _take(Channel.WEBHOOK, at)
+    if posts:
+        bodies = [webhooks.request_of(delivery, at) for delivery in posts]  # the database is this thread's alone
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            for delivery, problem in zip(posts, pool.map(webhooks.post, bodies), strict=True):
+                _settle([delivery], problem, at)
+    return tried + len(posts)
+
+
+def escalate(*, at: datetime) -> set[int]:
+    """Let what nobody has read rise to the next ones; returns whose inbox has changed."""
+    told: set[int] = set()
+    with transaction.atomic():
+        due = (
+            Delivery.objects.select_for_update(skip_locked=True, of=("self",))
+            .filter(channel=Channel.PORTAL, state=DeliveryState.WAITING, next_at__lte=at)
+            .order_by("id")[:BATCH]
+        )
+        for delivery in due:
+            if _is_read_by_somebody(delivery):
+                delivery.state, delivery.problem = DeliveryState.DROPPED, "Somebody nearer has read it."
+            else:
+                delivery.state, delivery.sent_at = DeliveryState.SENT, at
+                told.add(delivery.user_id or 0)
+            delivery.next_at = None
+            delivery.save(update_fields=["state", "problem", "sent_at", "next_at"])
+    return told
+
+
+def _is_read_by_somebody(delivery: Delivery) -> bool:
+    """Whether escalation may stop before this delivery: somebody of an earlier step has opened the notice."""
+    if not delivery.step:
+        return False
+    earlier = Delivery.objects.filter(notice_id=delivery.notice_id, step__lt=delivery.step, channel=Channel.PORTAL)
+    return earlier.filter(Q(seen_at__isnull=False) | Q(acknowledged_at__isnull=False)).exists()
+
+
+def _take(channel: Channel, at: datetime) -> list[Delivery]:
+    """Due deliveries of a channel, the attempt counted and the next one set; nobody else gets them till then."""
+    with transaction.atomic():
+        taken = list(
+            Delivery.objects.select_for_update(skip_locked=True, of=("self",))
+            .filter(channel=channel, state=DeliveryState.WAITING, next_at__lte=at)
+            .select_related("notice__enterprise", "user", "endpoint")
+            .order_by("next_at", "id")[:BATCH]
+        )
+        for delivery in taken:
+            delivery.attempts += 1
+            delivery.next_at = at + pause_after(delivery.attempts)
+        Delivery.objects.bulk_update(taken, ["attempts", "next_at"])
+    return taken
+
+
+def _settle(deliveries: Sequence[Delivery], problem: str, at: datetime) -> None:
+    """Write down what became of deliveries that were tried."""
+    for delivery in deliveries:
+        if not problem:
+            delivery.state, delivery.sent_at, delivery.next_at, delivery.problem = DeliveryState.SENT, at, None, ""
+            if _is_read_by_somebody(delivery):
+                delivery.state, delivery.problem = DeliveryState.DROPPED, "Somebody nearer has read it."
+        else:
+            delivery.problem = problem[:300]
+            if delivery.attempts >= MOST_ATTEMPTS:
+                delivery.state, delivery.next_at = DeliveryState.FAILED, None
+                log.error("notices.given_up", delivery=delivery.id, problem=problem)
+        delivery.save(update_fields=["state", "sent_at", "next_at", "problem"])
+
+
+def replay(*, delivery: Delivery, at: datetime) -> Delivery:
+    """Send a webhook again, whatever became of it: attempts begin anew, its webhook-id stays."""
+    with transaction.atomic():
+        again = Delivery.objects.select_for_update(of=("self",)).get(id=delivery.id, channel=Channel.WEBHOOK)
+        again.state, again.attempts, again.next_at = DeliveryState.WAITING, 0, at
+        again.save(update_fields=["state", "attempts", "next_at"])
+    return again

@@ -1,0 +1,116 @@
+"""Which deliveries a notice gets: recipients times channels, when each is due, and what silence or mute makes of it.
+
+Owns: making Delivery rows, in the transaction of their notice. Sending them is `portal.notices.deliver`'s.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from django.db.models import Q
+
+from portal.models import (
+    Channel,
+    Delivery,
+    DeliveryState,
+    Digest,
+    Notice,
+    NoticePreference,
+    NoticeSettings,
+    Silence,
+    WebhookEndpoint,
+)
+from portal.notices.recipients import Recipient, chain_of, recipients_of
+
+#: What is older than this when it is found is history: it is shown, and nobody is called.
+FRESH = timedelta(hours=24)
+DAILY_HOUR = time(8)
+
+
+def plan(notice: Notice, at: datetime) -> set[int]:
+    """Make a notice's deliveries; returns the users whose inbox has changed at once."""
+    people = recipients_of(notice, at)
+    ids = [person.user_id for person in people]
+    wishes = {
+        (user_id, channel): digest
+        for user_id, channel, digest in NoticePreference.objects.filter(user_id__in=ids, kind=notice.kind).values_list(
+            "user_id", "channel", "digest"
+        )
+    }
+    clocks = NoticeSettings.objects.in_bulk(ids)
+    silenced = _silenced(notice, ids, at)
+    is_fresh = at - notice.happened_at < FRESH
+    made: list[Delivery] = []
+    for person in people:
+        wish = {channel: wishes.get((person.user_id, channel), Digest.NOW) for channel in Channel}
+        if wish[Channel.PORTAL] != Digest.OFF:
+            made.append(_in_portal(notice, person, silenced.get(person.user_id, ""), at))
+        if wish[Channel.EMAIL] != Digest.OFF and is_fresh and person.user_id not in silenced:
+            due = due_at(wish[Channel.EMAIL], clocks.get(person.user_id), person.at)
+            made.append(_delivery(notice, person, Channel.EMAIL, next_at=due))
+    if is_fresh and not notice.is_test:
+        made += _to_endpoints(notice, at)
+    Delivery.objects.bulk_create(made, ignore_conflicts=True)
+    return {d.user_id for d in made if d.user_id and d.channel == Channel.PORTAL and d.state == DeliveryState.SENT}
+
+
+def _in_portal(notice: Notice, person: Recipient, silence: str, at: datetime) -> Delivery:
+    if silence:
+        return _delivery(notice, person, Channel.PORTAL, state=DeliveryState.DROPPED, problem=silence)
+    if person.step:
+        return _delivery(notice, person, Channel.PORTAL, next_at=person.at)
+    return _delivery(notice, person, Channel.PORTAL, state=DeliveryState.SENT, sent_at=at)
+
+
+def _delivery(notice: Notice, person: Recipient, channel: Channel, **fields) -> Delivery:
+    return Delivery(notice=notice, user_id=person.user_id, channel=channel, why=person.why, step=person.step, **fields)
+
+
+def _to_endpoints(notice: Notice, at: datetime) -> list[Delivery]:
+    endpoints = WebhookEndpoint.objects.filter(enterprise_id=notice.enterprise_id, disabled_at__isnull=True)
+    return [
+        Delivery(notice=notice, endpoint=endpoint, channel=Channel.WEBHOOK, next_at=at)
+        for endpoint in endpoints
+        if not endpoint.kinds or notice.kind in endpoint.kinds
+    ]
+
+
+def _silenced(notice: Notice, user_ids: list[int], at: datetime) -> dict[int, str]:
+    """Users who do not want to hear of it now, and what they said why."""
+    chain = chain_of(notice.account_id or (notice.line.account_id if notice.line else None))
+    place = Q(account_id__in=chain) | (Q(line_id=notice.line_id) if notice.line_id else Q(pk__isnull=True))
+    standing = Silence.objects.filter(
+        place, Q(kind="") | Q(kind=notice.kind), user_id__in=user_ids, until__gt=at, lifted_at__isnull=True
+    )
+    return {silence.user_id: f"Silenced: {silence.reason}"[:300] for silence in standing}
+
+
+def due_at(digest: str, settings: NoticeSettings | None, at: datetime) -> datetime:
+    """When an e-mail is due: at once, at the next full hour, or at eight; and not before a mute time ends."""
+    zone = ZoneInfo(settings.time_zone if settings else "Europe/Berlin")
+    due = at
+    if digest == Digest.HOURLY:
+        due = at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    elif digest == Digest.DAILY:
+        due = _next(at, DAILY_HOUR, zone)
+    return muted_until(due, settings, zone)
+
+
+def muted_until(at: datetime, settings: NoticeSettings | None, zone: ZoneInfo) -> datetime:
+    """`at`, or the end of the mute time that it falls into; [from, until) on the user's clock, also over midnight."""
+    if settings is None or settings.mute_from is None or settings.mute_until is None:
+        return at
+    clock, start, end = at.astimezone(zone).time(), settings.mute_from, settings.mute_until
+    is_muted = start <= clock < end if start <= end else clock >= start or clock < end
+    return _next(at, end, zone) if is_muted else at
+
+
+def _next(at: datetime, clock: time, zone: ZoneInfo) -> datetime:
+    """The next instant after `at` at which the zone's clocks show `clock`."""
+    local = at.astimezone(zone)
+    for days in (0, 1, 2):
+        moment = datetime.combine(local.date() + timedelta(days=days), clock, zone).astimezone(at.tzinfo)
+        if moment > at:
+            return moment
+    return at

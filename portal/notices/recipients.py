@@ -1,0 +1,79 @@
+"""Who is told: those whose membership holds the owner of the fact, nearest first.
+
+Telecoms managers, the managers of accounts on the way up, and the employee whose own line it is. Observers and the
+operator's staff can read the history, and are not called. With an escalation on the way up, the nearest are told first
+and each further step only when nobody has read it by then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+
+from balances.models import Account
+from portal.models import Escalation, Membership, Notice, Role
+
+_MOST_LEVELS = 64  # a chain that does not end is damaged; `check_tree` finds it
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A user, why they are told (`role:place`), after how many steps, and when."""
+
+    user_id: int
+    why: str
+    step: int
+    at: datetime
+
+
+def chain_of(account_id: int | None) -> list[int]:
+    """An account and those above it, by parent pointers, nearest first."""
+    chain: list[int] = []
+    while account_id is not None and account_id not in chain and len(chain) < _MOST_LEVELS:
+        chain.append(account_id)
+        account_id = Account.objects.filter(id=account_id).values_list("parent_id", flat=True).first()
+    return chain
+
+
+def recipients_of(notice: Notice, at: datetime) -> list[Recipient]:
+    """Everybody who is to be told, each once, by the nearest of their roles."""
+    line = notice.line
+    chain = chain_of(notice.account_id or (line.account_id if line else None))
+    valid = Q(valid_until__isnull=True) | Q(valid_until__gt=at)
+    reach = Q(role=Role.OWNER) | Q(role=Role.MANAGER, account_id__in=chain)
+    if line is not None and line.person_id is not None:
+        reach |= Q(role=Role.EMPLOYEE, person_id=line.person_id)
+    found = Membership.objects.filter(valid, reach, enterprise_id=notice.enterprise_id, user__is_active=True)
+    nearest: dict[int, tuple[int, str]] = {}
+    for membership in found.select_related("account", "enterprise"):
+        distance, why = _distance(membership, chain)
+        if membership.user_id not in nearest or distance < nearest[membership.user_id][0]:
+            nearest[membership.user_id] = distance, why
+    pause = _pause(chain)
+    steps = _steps({distance for distance, _ in nearest.values()}) if pause else {}
+    return [
+        Recipient(user_id, why, steps.get(distance, 0), at + steps.get(distance, 0) * (pause or timedelta(0)))
+        for user_id, (distance, why) in sorted(nearest.items())
+    ]
+
+
+def _distance(membership: Membership, chain: list[int]) -> tuple[int, str]:
+    if membership.role == Role.EMPLOYEE:
+        return -1, "employee:"
+    if membership.role == Role.OWNER or membership.account is None:
+        return len(chain), f"owner:{membership.enterprise}"[:200]
+    return chain.index(membership.account.id), f"manager:{membership.account.name}"[:200]
+
+
+def _steps(distances: set[int]) -> dict[int, int]:
+    """Steps by distance: the employee and the nearest manager begin together."""
+    managers = sorted(distance for distance in distances if distance >= 0)
+    return {-1: 0} | {distance: step for step, distance in enumerate(managers)}
+
+
+def _pause(chain: list[int]) -> timedelta | None:
+    rules = dict(Escalation.objects.filter(account_id__in=chain).values_list("account_id", "after_minutes"))
+    minutes = next((rules[account_id] for account_id in chain if account_id in rules), None)
+    return timedelta(minutes=minutes) if minutes else None

@@ -1,0 +1,46 @@
+"""Celery tasks of notices: all are nudges. Losing one, running one twice or late, changes nothing but the delay."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import structlog
+from celery import shared_task
+from django.conf import settings
+from django.db import Error
+
+from portal.live import publish
+from portal.notices import deliver, outbox
+
+log = structlog.get_logger(__name__)
+
+
+@shared_task
+def collect(*, enterprise_id: int) -> None:
+    """Tell what an enterprise's facts say; sent by charging after a commit that wrote some."""
+    try:
+        more = True
+        while more:
+            told = outbox.collect(enterprise_id=enterprise_id, at=datetime.now(UTC))
+            publish.noticed(told.user_ids)
+            more = told.more
+    except Error as error:  # the transaction has not happened, or its answer was lost: the marks say which
+        log.warning("notices.interrupted", enterprise_id=enterprise_id, error=str(error))
+
+
+@shared_task
+def sweep() -> None:
+    """Every few seconds: facts whose nudge got lost."""
+    for enterprise_id in outbox.waiting(at=datetime.now(UTC)):
+        collect.apply_async(
+            kwargs={"enterprise_id": enterprise_id}, queue=settings.NOTICES_QUEUE, retry=False, expires=60
+        )
+
+
+@shared_task
+def send() -> None:
+    """Every few seconds, and after each collection: what is due goes out."""
+    try:
+        deliver.send_due(at=datetime.now(UTC))
+    except Error as error:
+        log.warning("notices.interrupted", error=str(error))
