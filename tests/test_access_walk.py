@@ -328,6 +328,7 @@ class Things:
         account = house.accounts["N-FIELD"]
         doing = {"actor": ACTOR, "at": NOW}
         mark = contracts.set_threshold(account=account, service=1, units=1000, **doing)
+        contracts.set_threshold(line=house.lines["emil phone"], service=1, units=1500, **doing)
         spare = contracts.set_threshold(account=account, service=1, units=10**9, **doing)
         policy = publishing.create_from_template(account=account, template="office-hours", **doing)
         draft = contracts.draft_version(contract=house.contract, effective_at=NOW, **doing)
@@ -356,10 +357,8 @@ class Things:
         offers = [trading.offer(**giving, gives_units=1, **doing) for _ in range(2)]
         trade = trading.accept(offer=offers[0], account=service_account, **doing)
         endpoint = webhooks.add(enterprise=house.enterprise, url="https://hooks.example.com/a", **doing)
-        contracts.set_threshold(line=house.lines["emil phone"], service=1, units=1500, **doing)
-        charge(house, used(3), sender=sender)
         outbox.collect(enterprise_id=house.enterprise.id, at=NOW)
-        notice = Notice.objects.get(line=house.lines["emil phone"])
+        notice = Notice.objects.get(line=house.lines["emil phone"], kind="threshold")
         things.ids |= {
             "notice": notice.id,
             "endpoint": endpoint.id,
@@ -393,7 +392,6 @@ class Things:
             "trading terms": terms.id,
             "policy": policy.policy_id,
             "usage": UsageRecord.objects.get().id,
-            "usage": UsageRecord.objects.earliest("id").id,
             "batch": batch,
             "suspended": SuspendedUsage.objects.get().id,
             "profile": profile.id,

@@ -78,7 +78,7 @@ def _keep(told: Told, found: Iterable[Found], at: datetime, *, is_test: bool = F
         )
         if is_new:
             told.notices.append(notice.id)
-            told.user_ids |= planning.plan(notice, at)
+            told.user_ids |= planning.plan(notice, at, recorded_at=fact.recorded_at or fact.happened_at)
 
 
 def _locked_mark(source: str, enterprise_id: int | None) -> OutboxMark:

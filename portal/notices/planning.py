@@ -28,8 +28,8 @@ FRESH = timedelta(hours=24)
 DAILY_HOUR = time(8)
 
 
-def plan(notice: Notice, at: datetime) -> set[int]:
-    """Make a notice's deliveries; returns the users whose inbox has changed at once."""
+def plan(notice: Notice, at: datetime, *, recorded_at: datetime) -> set[int]:
+    """Make a notice's deliveries, of a fact known since `recorded_at`; returns whose inbox has changed."""
     people = recipients_of(notice, at)
     ids = [person.user_id for person in people]
     wishes = {
@@ -40,7 +40,7 @@ def plan(notice: Notice, at: datetime) -> set[int]:
     }
     clocks = NoticeSettings.objects.in_bulk(ids)
     silenced = _silenced(notice, ids, at)
-    is_fresh = at - notice.happened_at < FRESH
+    is_fresh = at - recorded_at < FRESH
     made: list[Delivery] = []
     for person in people:
         wish = {channel: wishes.get((person.user_id, channel), Digest.NOW) for channel in Channel}

@@ -36,6 +36,7 @@ class Found:
     severity: Severity
     happened_at: datetime
     facts: Facts
+    recorded_at: datetime | None = None  # when the portal came to know it: late usage is news all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ def _crossing(row: Crossing, at: datetime) -> Found:
         severity=severity_of(row.level_units * 100 // total if total else 100),
         happened_at=row.crossed_at,
         facts=owner_facts(row.account, row.line) | usage | mark,
+        recorded_at=row.recorded_at,
     )
 
 
@@ -102,6 +104,7 @@ def _limit_crossing(row: LimitCrossing, at: datetime) -> Found:
         severity=severity_of(percent),
         happened_at=row.crossed_at,
         facts=facts | {"as_of": row.recorded_at.isoformat()},
+        recorded_at=row.recorded_at,
     )
 
 
