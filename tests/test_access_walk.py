@@ -391,7 +391,7 @@ class Things:
             "trade": trade.id,
             "trading terms": terms.id,
             "policy": policy.policy_id,
-            "usage": UsageRecord.objects.get().id,
+            "usage": UsageRecord.objects.earliest("id").id,
             "batch": batch,
             "suspended": SuspendedUsage.objects.get().id,
             "profile": profile.id,
