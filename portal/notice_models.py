@@ -18,10 +18,6 @@ class NoticeKind(models.TextChoices):
     LIMIT = "limit", "Mark of a limit reached"
     RESTRICTION = "restriction", "Line restricted"
     CONSENT = "consent", "Limit exceeded by consent"
-    TRADE = "trade", "Offers and transfers"
-    FORECAST = "forecast", "Allowance will run out"
-    ANOMALY = "anomaly", "Unusual usage"
-    DEVICE = "device", "SIM in another device"
 
 
 class Severity(models.TextChoices):

@@ -26,10 +26,6 @@ CATALOGUE: dict[str, dict[str, Any]] = {
             "limit": "{name}: {percent} of {limit} reached ({service})",
             "restriction": "{name}: {service} {action}",
             "consent": "{name}: {limit} may be exceeded",
-            "trade": "{name}: units of {service} moved",
-            "forecast": "{name}: {service} will run out {when}",
-            "anomaly": "{name}: unusual use of {service}",
-            "device": "{name}: the SIM is in another device",
         },
         "restricted": {
             "throttle": "slowed down", "blocked": "blocked", "redirected": "waits for consent",
@@ -90,10 +86,6 @@ CATALOGUE: dict[str, dict[str, Any]] = {
             "limit": "{name}: {percent} von {limit} erreicht ({service})",
             "restriction": "{name}: {service} {action}",
             "consent": "{name}: {limit} darf überschritten werden",
-            "trade": "{name}: Einheiten von {service} bewegt",
-            "forecast": "{name}: {service} reicht bis {when}",
-            "anomaly": "{name}: {service} ungewöhnlich genutzt",
-            "device": "{name}: die SIM steckt in einem anderen Gerät",
         },
         "restricted": {
             "throttle": "gedrosselt", "blocked": "gesperrt", "redirected": "wartet auf Zustimmung",

@@ -35,7 +35,7 @@ def state_of(notice: Notice) -> str:
     if notice.kind == NoticeKind.RESTRICTION:
         return "restricted"
     if notice.kind not in (NoticeKind.THRESHOLD, NoticeKind.LIMIT) or "percent" not in facts:
-        return "watch" if notice.kind in (NoticeKind.FORECAST, NoticeKind.ANOMALY, NoticeKind.DEVICE) else "info"
+        return "info"
     used, total = _used_of(facts)
     if used > total:
         return "over"
