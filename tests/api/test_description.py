@@ -56,7 +56,7 @@ def test_every_address_is_described_with_summary_and_tag(document: dict) -> None
     assert len(operations) > 60
     for operation in operations:
         assert operation["summary"], operation["operationId"]
-        assert not operation["summary"].startswith("List of"), operation["operationId"]
+        assert not operation["summary"].startswith("List of "), operation["operationId"]
         assert operation["tags"][0] != "api", operation["operationId"]
         assert {"400", "401", "403", "default"} <= operation["responses"].keys(), operation["operationId"]
     assert len({operation["operationId"] for operation in operations}) == len(operations)

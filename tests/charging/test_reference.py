@@ -16,6 +16,7 @@ import pytest
 from django.db import transaction
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from structlog.testing import capture_logs
 
 from balances import contingency, contracts, cycles, draw_caps, hierarchy, inventory, ledger, proof
 from balances.errors import Refused
@@ -173,8 +174,11 @@ class Charging(RuleBasedStateMachine):
 
     @rule(most=st.sampled_from([1, 3, 4000]))
     def charge(self, most):
-        while pipeline.charge_group(self.world.enterprise.id, at=self.now, most_records=most):
-            pass
+        with capture_logs() as told:
+            while pipeline.charge_group(self.world.enterprise.id, at=self.now, most_records=most):
+                pass
+        # A group that the database refuses is charged again from a fresh memory, which would hide what was wrong.
+        assert [entry for entry in told if entry["log_level"] == "error"] == []
         for record in self.waiting:
             self.model.take(record, self.now)
         self.waiting = []
