@@ -114,6 +114,13 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\") if "\\" in text else text
 
 
+def _listed(draws: list[tuple[int, int]]) -> tuple[str, str]:
+    """Buckets and units as the insides of two array literals; nearly always there is just one draw."""
+    if len(draws) == 1:
+        return str(draws[0][0]), str(draws[0][1])
+    return ",".join([str(bucket_id) for bucket_id, _ in draws]), ",".join([str(units) for _, units in draws])
+
+
 class Charger:
     """Charges one group of parts; `writing.write` then makes its results rows."""
 
@@ -138,6 +145,7 @@ class Charger:
         self._capped_by: tuple[int, int, int] | None = None  # the owner whose cap stops the stretch being charged
         self.tally = Tally()
         self._known_by_source: dict[int, dict[str, tuple[int, int]]] = {}
+        self._held_by_suspended: set[int] = set()  # sources with such identities among the known ones
         self._conflicts: set[tuple[int, str, int]] = set()
         #: The stretch of the last record, and how old usage may be there: records come nearly in order of time.
         self._stretch: Stretch | None = None
@@ -156,7 +164,7 @@ class Charger:
         """Charge the records of a part; every one of them gets an outcome."""
         usages = part.usages
         known = self._identities(part)
-        recycled = self._recycled(part) if any(entry[1] < 0 for entry in known.values()) else frozenset()
+        recycled = self._recycled(part) if part.source_id in self._held_by_suspended else frozenset()
         state = self.state
         if self.enterprise_id is not None:
             state.load_lines(self.cursor, {(usage.number_kind, usage.number) for usage in usages})
@@ -215,6 +223,8 @@ class Charger:
             )
         for source_record_id, content_hash, usage_id in self.cursor.fetchall():
             known[source_record_id] = (content_hash, usage_id)
+            if usage_id < 0:
+                self._held_by_suspended.add(part.source_id)
         return known
 
     def _recycled(self, part: Part) -> frozenset[int]:
@@ -373,8 +383,7 @@ class Charger:
         if self._has_recovered:
             reasons += " recovered"
             self._has_recovered = False
-        ids = ",".join([str(head_id) for head_id, _ in draws])
-        drawn = ",".join([str(taken) for _, taken in draws])
+        ids, drawn = _listed(draws)
         self.charge_rows[used_at[:7]].append(
             f"{self.enterprise_id}\t{usage_id}\t{number}\t{used_at}\t{starts}\t{cycle.starts}\t1\t{chain.path_id}\t"
             f"{stretch.version_id}\t{rate.id}\t{charged_units}\t{left}\t{amount}\t{{{ids}}}\t{{{drawn}}}\t{refused_units}\t"

@@ -200,7 +200,7 @@ class EnterpriseState:
 
     def load_lines(self, cursor, numbers: set[tuple[int, int]]) -> None:
         """Make the residences of (kind, number) pairs known, those that are not yet, in one query."""
-        missing = numbers - self.lines.keys()
+        missing = numbers.difference(self.lines)  # `-` would walk all lines there are
         if not missing:
             return
         if len(self.lines) + len(missing) > MOST_LINES:
