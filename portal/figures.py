@@ -202,6 +202,11 @@ def moment(instant: datetime, zone: ZoneInfo) -> str:
     return format_datetime(instant.astimezone(zone), "d MMM y, HH:mm:ss", locale=_locale.get())
 
 
+def hour(instant: datetime, zone: ZoneInfo) -> str:
+    """A foreseen instant, to its hour: Thursday, 26 Nov, 14:00."""
+    return format_datetime(instant.astimezone(zone), "EEEE, d MMM, HH:00", locale=_locale.get())
+
+
 def short_moment(instant: datetime, zone: ZoneInfo, now: datetime) -> str:
     """For lists: the time of today, the day and time of other days."""
     local = instant.astimezone(zone)

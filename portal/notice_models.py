@@ -18,6 +18,7 @@ class NoticeKind(models.TextChoices):
     LIMIT = "limit", "Mark of a limit reached"
     RESTRICTION = "restriction", "Line restricted"
     CONSENT = "consent", "Limit exceeded by consent"
+    TRADE = "trade", "Offer or trade"
 
 
 class Severity(models.TextChoices):

@@ -44,7 +44,7 @@ class NoticeSerializer(serializers.ModelSerializer):
         """In English."""
         return words.message(notice).title
 
-    @extend_schema_field({"enum": ["ok", "watch", "near", "used_up", "over", "restricted", "info"], "type": "string"})
+    @extend_schema_field({"enum": list(words.STATES), "type": "string"})
     def get_state(self, notice: Notice) -> str:
         return words.state_of(notice)
 

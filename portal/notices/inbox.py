@@ -65,6 +65,12 @@ def unread(scope: Scope, user: User) -> QuerySet[Notice]:
     )
 
 
+def also_told(notice: Notice, user: User) -> list[str]:
+    """Names of the others who have been told by now, in the order of telling; a test was told to nobody else."""
+    others = Delivery.objects.filter(notice=notice, channel=Channel.PORTAL, state=DeliveryState.SENT)
+    return list(others.exclude(user=user.pk).order_by("step", "id").values_list("user__name", flat=True))
+
+
 def see(*, notice: Notice, user: User, at: datetime) -> None:
     """The user has opened a notice; nothing where it was not sent to them."""
     _mine(user).filter(notice=notice, seen_at__isnull=True).update(seen_at=at)

@@ -12,7 +12,7 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.template.loader import render_to_string
 
 from portal.models import Delivery, NoticeSettings
-from portal.notices import words
+from portal.notices import inbox, words
 from portal.notices.catalogue import CATALOGUE
 
 log = structlog.get_logger(__name__)
@@ -64,7 +64,7 @@ def compose(deliveries: Sequence[Delivery]) -> EmailMultiAlternatives:
     say = CATALOGUE[language]["mail"]
     told = [
         {
-            "message": words.message(d.notice, language, why=d.why),
+            "message": words.message(d.notice, language, why=d.why, also=inbox.also_told(d.notice, user)),
             "url": f"{settings.PUBLIC_URL}/notices/{d.notice_id}/",
         }
         for d in sorted(deliveries, key=lambda delivery: delivery.notice_id)

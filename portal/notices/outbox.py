@@ -17,7 +17,8 @@ from django.db.models import Max, Q
 
 from portal.models import Notice, OutboxMark
 from portal.notices import planning
-from portal.notices.sources import SOURCES, Found, Source
+from portal.notices.found import Found, Source
+from portal.notices.sources import SOURCES
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +45,7 @@ def collect(*, enterprise_id: int, at: datetime) -> Told:
             rows = list(source.rows().filter(enterprise_id=enterprise_id, id__gt=mark.told_id).order_by("id")[:BATCH])
             if not rows:
                 continue
-            _keep(told, (source.tell(row, at) for row in rows), at)
+            _keep(told, (found for row in rows for found in source.tell(row, at)), at)
             mark.told_id = rows[-1].id
             mark.save(update_fields=["told_id"])
             told.more = told.more or len(rows) == BATCH

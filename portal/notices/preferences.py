@@ -105,7 +105,7 @@ def fire(*, threshold: Threshold, user: User, at: datetime) -> Notice:
         service=threshold.service, period_start=at, level_units=level, used_units=level, base_units=total,
         usage_id=0, crossed_at=at, recorded_at=at,
     )  # fmt: skip
-    found = sources.SOURCES["crossing"].tell(row, at)
+    (found,) = sources.SOURCES["crossing"].tell(row, at)
     facts = {key: value for key, value in found.facts.items() if key != "usage_id"}
     with transaction.atomic():
         notice = Notice.objects.create(

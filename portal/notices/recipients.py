@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from balances.models import Account
-from portal.models import Escalation, Membership, Notice, Role
+from portal.models import Escalation, Membership, Notice, NoticeKind, Role
 
 _MOST_LEVELS = 64  # a chain that does not end is damaged; `check_tree` finds it
 
@@ -52,11 +52,24 @@ def recipients_of(notice: Notice, at: datetime) -> list[Recipient]:
         if membership.user_id not in nearest or distance < nearest[membership.user_id][0]:
             nearest[membership.user_id] = distance, why
     pause = _pause(chain)
+    if notice.kind == NoticeKind.TRADE:
+        nearest = _answering(nearest, notice.facts, is_escalated=pause is not None)
     steps = _steps({distance for distance, _ in nearest.values()}) if pause else {}
     return [
         Recipient(user_id, why, steps.get(distance, 0), at + steps.get(distance, 0) * (pause or timedelta(0)))
         for user_id, (distance, why) in sorted(nearest.items())
     ]
+
+
+def _answering(nearest: dict[int, tuple[int, str]], facts: dict, *, is_escalated: bool) -> dict[int, tuple[int, str]]:
+    """Of a trade: the nearest who manage the account, those above them only by escalation; not who did it."""
+    least = min((distance for distance, _ in nearest.values()), default=0)
+    actor = "" if facts["said"] == "approval" else facts["by"].partition(" ")[0]
+    return {
+        user_id: found
+        for user_id, found in nearest.items()
+        if (is_escalated or found[0] == least) and f"user:{user_id}" != actor
+    }
 
 
 def _distance(membership: Membership, chain: list[int]) -> tuple[int, str]:

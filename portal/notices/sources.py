@@ -6,46 +6,18 @@ tell another kind of fact, add a `Source` to `SOURCES`; facts that are worked ou
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from django.db.models import QuerySet
-
-from balances.models import Account, Crossing, Line
+from balances.models import Account, Crossing, Line, OfferAct
 from balances.selectors.terms import terms_at
 from balances.units import SERVICE_NAMES
 from policies.models import Consent, LimitCrossing, Measure, Restriction
 from portal.models import NoticeKind, Severity
+from portal.notices import trades
 from portal.notices.facts import Facts, owner_facts, usage_facts
+from portal.notices.found import Found, Source
 
 WARNING_PERCENT = 75
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A fact as a notice will tell it."""
-
-    key: str
-    kind: NoticeKind
-    enterprise_id: int
-    account: Account | None
-    line: Line | None
-    service: int | None
-    severity: Severity
-    happened_at: datetime
-    facts: Facts
-    recorded_at: datetime | None = None  # when the portal came to know it: late usage is news all the same
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A table of facts; `rows` with everything that `tell` looks at."""
-
-    name: str
-    rows: Callable[[], QuerySet[Any]]
-    tell: Callable[[Any, datetime], Found]
 
 
 def severity_of(percent: int) -> Severity:
@@ -55,7 +27,7 @@ def severity_of(percent: int) -> Severity:
     return Severity.WARNING if percent >= WARNING_PERCENT else Severity.INFO
 
 
-def _crossing(row: Crossing, at: datetime) -> Found:
+def _crossing(row: Crossing, at: datetime) -> list[Found]:
     total = row.base_units or row.level_units
     usage = usage_facts(
         enterprise_id=row.enterprise_id, account=row.account, line=row.line, service=row.service,
@@ -63,7 +35,7 @@ def _crossing(row: Crossing, at: datetime) -> Found:
     )  # fmt: skip
     mark = {"level_units": row.level_units, "mark_percent": row.threshold.percent, "threshold": row.threshold_id,
             "usage_id": row.usage_id, "as_of": row.recorded_at.isoformat()}  # fmt: skip
-    return Found(
+    found = Found(
         key=f"threshold:{row.threshold_id}:{row.period_start:%Y%m%dT%H%M%SZ}",
         kind=NoticeKind.THRESHOLD,
         enterprise_id=row.enterprise_id,
@@ -75,9 +47,10 @@ def _crossing(row: Crossing, at: datetime) -> Found:
         facts=owner_facts(row.account, row.line) | usage | mark,
         recorded_at=row.recorded_at,
     )
+    return [found]
 
 
-def _limit_crossing(row: LimitCrossing, at: datetime) -> Found:
+def _limit_crossing(row: LimitCrossing, at: datetime) -> list[Found]:
     limit = row.limit
     account, line = _owner_of_limit(row)
     facts: Facts = owner_facts(account, line)
@@ -94,7 +67,7 @@ def _limit_crossing(row: LimitCrossing, at: datetime) -> Found:
     else:
         facts |= {"used_micros": row.used, "total_micros": row.amount, "percent": row.used * 100 // (row.amount or 1)}
         facts |= money_frame(row.enterprise_id, at)
-    return Found(
+    found = Found(
         key=f"limit:{row.first_id}:{row.period_start:%Y%m%dT%H%M%SZ}:{row.level}",
         kind=NoticeKind.LIMIT,
         enterprise_id=row.enterprise_id,
@@ -106,6 +79,7 @@ def _limit_crossing(row: LimitCrossing, at: datetime) -> Found:
         facts=facts | {"as_of": row.recorded_at.isoformat()},
         recorded_at=row.recorded_at,
     )
+    return [found]
 
 
 def _owner_of_limit(row: LimitCrossing) -> tuple[Account | None, Line | None]:
@@ -127,7 +101,7 @@ def money_frame(enterprise_id: int, at: datetime) -> Facts:
     return frame
 
 
-def _restriction(row: Restriction, at: datetime) -> Found:
+def _restriction(row: Restriction, at: datetime) -> list[Found]:
     facts = owner_facts(None, row.line) | money_frame(row.enterprise_id, at)
     facts |= {
         "action": row.action, "state": row.state, "limit": row.limit_id,
@@ -135,7 +109,7 @@ def _restriction(row: Restriction, at: datetime) -> Found:
         "until": row.until.isoformat() if row.until else None,
         "service": SERVICE_NAMES[row.service] if row.service is not None else None,
     }  # fmt: skip
-    return Found(
+    found = Found(
         key=f"restriction:{row.id}",
         kind=NoticeKind.RESTRICTION,
         enterprise_id=row.enterprise_id,
@@ -146,9 +120,10 @@ def _restriction(row: Restriction, at: datetime) -> Found:
         happened_at=row.starts_at,
         facts=facts,
     )
+    return [found]
 
 
-def _consent(row: Consent, at: datetime) -> Found:
+def _consent(row: Consent, at: datetime) -> list[Found]:
     limit = row.limit
     facts = owner_facts(limit.account, limit.line) | money_frame(row.enterprise_id, at)
     facts |= {
@@ -156,7 +131,7 @@ def _consent(row: Consent, at: datetime) -> Found:
         "measure": limit.measure, "by": row.consented_by, "price_shown": row.price_shown,
         "service": SERVICE_NAMES[limit.service] if limit.service is not None else None,
     }  # fmt: skip
-    return Found(
+    found = Found(
         key=f"consent:{row.id}",
         kind=NoticeKind.CONSENT,
         enterprise_id=row.enterprise_id,
@@ -167,6 +142,7 @@ def _consent(row: Consent, at: datetime) -> Found:
         happened_at=row.consented_at,
         facts=facts,
     )
+    return [found]
 
 
 def _root(enterprise_id: int) -> Account | None:
@@ -197,6 +173,13 @@ SOURCES: dict[str, Source] = {
             "consent",
             lambda: Consent.objects.select_related("limit__account", "limit__line__person", "limit__line__account"),
             _consent,
+        ),
+        Source(
+            "offer_act",
+            lambda: OfferAct.objects.select_related(
+                "offer__from_account", "offer__to_account", "offer__bucket", "trade__account", "trade__approver_account"
+            ),
+            trades.tell,
         ),
     )
 }

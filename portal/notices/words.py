@@ -5,6 +5,7 @@ Owns: wording. Works from a notice's stored facts alone, so that the same notice
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,9 +14,11 @@ from zoneinfo import ZoneInfo
 from balances.units import SERVICES_BY_NAME, Service
 from portal import figures
 from portal.models import Notice, NoticeKind
+from portal.notices import trades
 from portal.notices.catalogue import CATALOGUE
 
 LOCALES = {"en": "en_GB", "de": "de_DE"}
+STATES = ("ok", "watch", "near", "used_up", "over", "restricted", "info", "wanted")
 NEAR_PERCENT, WATCH_PERCENT = 90, 75
 
 
@@ -30,10 +33,12 @@ class Message:
 
 
 def state_of(notice: Notice) -> str:
-    """One of ok, watch, near, used_up, over, restricted, info."""
+    """One of `STATES`."""
     facts = notice.facts
     if notice.kind == NoticeKind.RESTRICTION:
         return "restricted"
+    if notice.kind == NoticeKind.TRADE:
+        return "wanted" if facts["said"] in trades.ASKING else "info"
     if notice.kind not in (NoticeKind.THRESHOLD, NoticeKind.LIMIT) or "percent" not in facts:
         return "info"
     used, total = _used_of(facts)
@@ -45,11 +50,11 @@ def state_of(notice: Notice) -> str:
     return "near" if percent >= NEAR_PERCENT else "watch" if percent >= WATCH_PERCENT else "ok"
 
 
-def message(notice: Notice, language: str = "en", *, why: str = "") -> Message:
-    """A notice as its reader's language says it."""
+def message(notice: Notice, language: str = "en", *, why: str = "", also: Sequence[str] = ()) -> Message:
+    """A notice as its reader's language says it; `also`: who else was told."""
     language = language if language in CATALOGUE else "en"
     with figures.written_in(LOCALES[language]):
-        return _Writer(notice, language).message(why)
+        return _Writer(notice, language).message(why, also)
 
 
 def _used_of(facts: dict[str, Any]) -> tuple[int, int]:
@@ -66,7 +71,7 @@ class _Writer:
         self.zone = ZoneInfo(self.facts.get("time_zone", "UTC"))
         self.service = SERVICES_BY_NAME.get(self.facts.get("service") or "")
 
-    def message(self, why: str) -> Message:
+    def message(self, why: str, also: Sequence[str]) -> Message:
         state = state_of(self.notice)
         named = [
             ("who", self._who()),
@@ -76,8 +81,9 @@ class _Writer:
             ("as_of", self._moment("as_of")),
             ("outlook", self._outlook()),
             ("next", self._next()),
-            ("price", self._price()),
+            ("trade_price" if self.notice.kind == NoticeKind.TRADE else "price", self._price()),
             ("why", self._why(why)),
+            ("also", ", ".join(also)),
         ]
         lines = [(self.say["label"][name], text) for name, text in named if text]
         title = self._title()
@@ -98,9 +104,13 @@ class _Writer:
 
     def _title(self) -> str:
         facts, name = self.facts, self.facts.get("owner_name") or self.facts.get("tag", "")
+        if self.notice.kind == NoticeKind.TRADE:
+            said = self.say["trade"][facts["said"]]
+            taker = facts.get("taker_name", "")
+            return said.format(name=name, other=facts["other_name"], taker=taker, goods=self._goods())
         words = {"name": name, "service": self._service() or self.say["every_service"], "percent": _percent(facts)}
         words["limit"] = facts.get("limit_name") or self.say["a_limit"]
-        words["when"] = self._moment("runs_out_at")
+        words["when"] = self._hour("runs_out_at")
         words["action"] = self.say["restricted"].get(facts.get("action", ""), "")
         return self.say["title"][self.notice.kind].format(**words)
 
@@ -108,6 +118,8 @@ class _Writer:
         what = self.facts.get("what", {}).get(self.say["code"])
         if self.notice.kind == NoticeKind.CONSENT:
             return self.say["consent"].format(by=_name_of(self.facts.get("by", "")), amount=self._amount())
+        if self.notice.kind == NoticeKind.TRADE:
+            return self._exchange()
         return what or ""
 
     def _amount(self) -> str:
@@ -126,13 +138,18 @@ class _Writer:
         return self.say["used_of"].format(used=used, total=total, percent=self.facts["percent"])
 
     def _outlook(self) -> str:
-        outlook = self.facts.get("outlook")
-        if outlook is None:
-            return ""
-        return self.say["outlook"][outlook].format(when=self._moment("runs_out_at"))
+        parts = []
+        if outlook := self.facts.get("outlook"):
+            parts.append(self.say["outlook"][outlook].format(when=self._hour("runs_out_at")))
+        if after := self.facts.get("after_outlook"):
+            sentence = self.say["outlook"][after].format(when=self._hour("after_runs_out_at"))
+            parts.append(self.say["with_it"].format(outlook=sentence))
+        return " ".join(parts)
 
     def _next(self) -> str:
         say, facts, parts = self.say["next"], self.facts, []
+        if self.notice.kind == NoticeKind.TRADE:
+            return self._next_of_trade()
         if facts.get("action") and self.notice.kind == NoticeKind.LIMIT:
             used, total = _used_of(facts)
             key = "limit_reached" if used >= total else "limit_ahead"
@@ -152,11 +169,44 @@ class _Writer:
         if "price_micros" not in self.facts or self.service is None:
             return ""
         price = figures.exact_money(self.facts["price_micros"], self.facts["currency"])
+        if self.notice.kind == NoticeKind.TRADE:
+            if not self.facts["price_micros"]:
+                return ""
+            most = figures.exact_money(self.facts["band_micros"], self.facts["currency"])
+            block = self._quantity(self.facts["price_block_units"])
+            return self.say["price_inside"].format(price=price, block=block, most=most)
         return self.say["price"].format(price=price, block=self._quantity(self.facts["price_block_units"]))
 
     def _why(self, why: str) -> str:
         role, _, place = why.partition(":")
         return self.say["why"].get(role, "").format(place=place)
+
+    # --- offers and trades ---------------------------------------------------------------------------------------
+
+    def _goods(self) -> str:
+        """The units that it is about: what is given, or what is asked for."""
+        side = "wants" if self.facts["is_request"] else "gives"
+        return self._units_of(side)
+
+    def _units_of(self, side: str) -> str:
+        service = SERVICES_BY_NAME[self.facts[f"{side}_service"]]
+        units = figures.quantity(self.facts[f"{side}_units"], service)
+        return self.say["goods"].format(units=units, service=self.say["service"][int(service)])
+
+    def _exchange(self) -> str:
+        facts, goods = self.facts, self._goods()
+        if facts["amount_micros"]:
+            return self.say["for"]["money"].format(goods=goods, money=self._money(facts["amount_micros"]))
+        if not facts["is_request"] and facts["wants_units"]:
+            return self.say["for"]["units"].format(goods=goods, wanted=self._units_of("wants"))
+        return self.say["for"]["nothing"].format(goods=goods)
+
+    def _next_of_trade(self) -> str:
+        said, say = self.facts["said"], self.say["trade_next"]
+        key = said if said in ("waits", "approval") else "asking" if said in trades.ASKING else "ended"
+        if said in ("accepted", "approved"):
+            key = "settled"
+        return say[key].format(until=self._moment("until"), approver=self.facts.get("approver_name", ""))
 
     # --- figures -------------------------------------------------------------------------------------------------
 
@@ -169,6 +219,11 @@ class _Writer:
     def _moment(self, name: str) -> str:
         text = self.facts.get(name)
         return figures.moment(datetime.fromisoformat(text), self.zone) if text else ""
+
+    def _hour(self, name: str) -> str:
+        """When something is foreseen: weekday, day and hour; an estimate is not known to the second."""
+        text = self.facts.get(name)
+        return figures.hour(datetime.fromisoformat(text), self.zone) if text else ""
 
 
 def _percent(facts: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
@@ -28,7 +29,7 @@ from portal.models import (
     Silence,
     WebhookEndpoint,
 )
-from portal.notices import deliver, inbox, webhooks, words
+from portal.notices import deliver, inbox, trades, webhooks, words
 from portal.notices import preferences as wishes
 from portal.web.context import manages_whole, place
 from portal.web.forms import PortalForm, acting, attempt, sent
@@ -101,7 +102,8 @@ def notice(request: HttpRequest, notice_id: int) -> HttpResponse:
         inbox.see(notice=found, user=user, at=acting(request)["at"])
     context = {
         "notice": found,
-        "message": words.message(found, why=found.why or ""),
+        "message": words.message(found, why=found.why or "", also=inbox.also_told(found, user)),
+        "answers": _answers(request, found),
         "form": form,
         "actions": _actions(request, found),
         "told": _told(request, found),
@@ -161,12 +163,47 @@ def _actions(request: HttpRequest, found: Notice) -> list[tuple[str, str]]:
         links.append(("Look at the line", reverse("line", args=[line.id])))
     if usage_id := found.facts.get("usage_id"):
         links.append(("The record that reached it", reverse("usage", args=[usage_id])))
+    if found.kind == NoticeKind.TRADE:
+        market = reverse("account-market", args=[at.id])
+        links.append((f"The market of {at.name}", market))
+        if found.facts["said"] in trades.ASKING - {"approval"} and scope.allows(Verb.MANAGE, **here):
+            links.append(("Answer with another offer", f"{market}?answer={found.facts['offer']}#make"))
+        return links
     if scope.allows(Verb.MANAGE, **here):
         links.append(("Extend: move units here", reverse("account-allowances", args=[at.id])))
         links.append(("Restrict: bound what is drawn from above", reverse("account-drawing", args=[at.id])))
         address = reverse("line-admin", args=[line.id]) if line else reverse("account-admin", args=[at.id])
         links.append(("Thresholds and settings", address))
     return links
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A button that answers an offer, or decides a trade, at the market of the account that was told."""
+
+    label: str
+    action: str
+    field: str
+    number: int
+    address: str
+    is_first: bool = False
+
+
+def _answers(request: HttpRequest, found: Notice) -> list[Answer]:
+    """What is still to be answered, for who manages the account; accepting shows its effect first."""
+    account, facts = found.account, found.facts
+    if found.kind != NoticeKind.TRADE or account is None or not trades.still_open(facts, datetime.now(UTC)):
+        return []
+    if not request.tenancy.scope.allows(Verb.MANAGE, enterprise_id=account.enterprise_id, account_id=account.id):
+        return []
+    address = reverse("account-market", args=[account.id])
+    if facts["said"] == "approval":
+        choices = [("Approve", "approve"), ("Do not approve", "refuse")]
+        field, number = "trade", facts["trade"]
+    else:
+        choices = [("See what accepting comes to", "accept"), ("Refuse", "decline")]
+        field, number = "offer", facts["offer"]
+    return [Answer(label, act, field, number, address, is_first=not at) for at, (label, act) in enumerate(choices)]
 
 
 def _told(request: HttpRequest, found: Notice) -> list[Delivery]:
