@@ -32,7 +32,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A table of facts; `rows` with everything that `tell` looks at; one row may be told to both its sides, or to nobody."""
+    """A table of facts; `rows` with everything that `tell` looks at.
+
+    One row may be told to both its sides, or to nobody.
+    """
 
     name: str
     rows: Callable[[], QuerySet[Any]]
