@@ -19,6 +19,7 @@ class NoticeKind(models.TextChoices):
     RESTRICTION = "restriction", "Line restricted"
     CONSENT = "consent", "Limit exceeded by consent"
     TRADE = "trade", "Offer or trade"
+    FORECAST = "forecast", "Runs out before the cycle ends"
 
 
 class Severity(models.TextChoices):

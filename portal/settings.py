@@ -172,6 +172,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(seconds=5),
         "options": {"queue": NOTICES_QUEUE, "expires": 30},
     },
+    "foresee-run-outs": {"task": "portal.notices.tasks.foresee", "schedule": timedelta(minutes=15)},
     "resume-jobs": {"task": "portal.provisioning.tasks.resume_jobs", "schedule": timedelta(seconds=15)},
     "heartbeat": {"task": "portal.charging.tasks.heartbeat", "schedule": timedelta(seconds=5)},
 }

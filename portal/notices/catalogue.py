@@ -26,6 +26,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
             "limit": "{name}: {percent} of {limit} reached ({service})",
             "restriction": "{name}: {service} {action}",
             "consent": "{name}: {limit} may be exceeded",
+            "forecast": "{name}: {service} runs out {when}",
         },
         "trade": {
             "offered": "{other} offers {name} {goods}",
@@ -47,6 +48,10 @@ CATALOGUE: dict[str, dict[str, Any]] = {
             "approval": "The units of both sides are held until {until}; undecided, they go back.",
             "settled": "The units have changed hands.",
             "ended": "What was held for it is free again.",
+        },
+        "pace": {
+            "first": "{left} are left, and {a_day} are used a day.",
+            "again": "It comes sooner than was told: {left} are left, and {a_day} are used a day.",
         },
         "goods": "{units} of {service}",
         "for": {"nothing": "{goods}, for nothing", "money": "{goods} for {money}", "units": "{goods} for {wanted}"},
@@ -111,6 +116,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
             "limit": "{name}: {percent} von {limit} erreicht ({service})",
             "restriction": "{name}: {service} {action}",
             "consent": "{name}: {limit} darf überschritten werden",
+            "forecast": "{name}: {service} reicht bis {when}",
         },
         "trade": {
             "offered": "{other} bietet {name} {goods} an",
@@ -132,6 +138,10 @@ CATALOGUE: dict[str, dict[str, Any]] = {
             "approval": "Beides ist bis {until} zurückgelegt; ohne Entscheidung geht es zurück.",
             "settled": "Die Einheiten haben den Besitzer gewechselt.",
             "ended": "Was dafür zurückgelegt war, ist wieder frei.",
+        },
+        "pace": {
+            "first": "{left} sind übrig, {a_day} werden am Tag verbraucht.",
+            "again": "Früher als gemeldet: {left} sind übrig, {a_day} werden am Tag verbraucht.",
         },
         "goods": "{units} {service}",
         "for": {"nothing": "{goods}, umsonst", "money": "{goods} für {money}", "units": "{goods} gegen {wanted}"},

@@ -9,8 +9,9 @@ from celery import shared_task
 from django.conf import settings
 from django.db import Error
 
+from balances.models import Enterprise
 from portal.live import publish
-from portal.notices import deliver, outbox
+from portal.notices import deliver, forecast, outbox
 
 log = structlog.get_logger(__name__)
 
@@ -44,3 +45,20 @@ def send() -> None:
         deliver.send_due(at=datetime.now(UTC))
     except Error as error:
         log.warning("notices.interrupted", error=str(error))
+
+
+@shared_task
+def foresee() -> None:
+    """Every quarter of an hour: one task an enterprise, so that a large one does not keep the others waiting."""
+    enterprises = Enterprise.objects.filter(contracts__isnull=False).distinct().values_list("id", flat=True)
+    for enterprise_id in enterprises:
+        foresee_enterprise.apply_async(kwargs={"enterprise_id": enterprise_id}, retry=False, expires=600)
+
+
+@shared_task
+def foresee_enterprise(*, enterprise_id: int) -> None:
+    """Tell what will run out."""
+    try:
+        publish.noticed(forecast.tell(enterprise_id=enterprise_id, at=datetime.now(UTC)).user_ids)
+    except Error as error:
+        log.warning("notices.interrupted", enterprise_id=enterprise_id, error=str(error))

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from balances.units import SERVICES_BY_NAME, Service
 from portal import figures
-from portal.models import Notice, NoticeKind
+from portal.models import Notice, NoticeKind, Severity
 from portal.notices import trades
 from portal.notices.catalogue import CATALOGUE
 
@@ -39,6 +39,8 @@ def state_of(notice: Notice) -> str:
         return "restricted"
     if notice.kind == NoticeKind.TRADE:
         return "wanted" if facts["said"] in trades.ASKING else "info"
+    if notice.kind == NoticeKind.FORECAST:
+        return "near" if notice.severity == Severity.CRITICAL else "watch"
     if notice.kind not in (NoticeKind.THRESHOLD, NoticeKind.LIMIT) or "percent" not in facts:
         return "info"
     used, total = _used_of(facts)
@@ -120,6 +122,9 @@ class _Writer:
             return self.say["consent"].format(by=_name_of(self.facts.get("by", "")), amount=self._amount())
         if self.notice.kind == NoticeKind.TRADE:
             return self._exchange()
+        if self.notice.kind == NoticeKind.FORECAST:
+            left, a_day = self._quantity(self.facts["remaining_units"]), self._quantity(self.facts["units_per_day"])
+            return self.say["pace"]["again" if self.facts["is_again"] else "first"].format(left=left, a_day=a_day)
         return what or ""
 
     def _amount(self) -> str:
