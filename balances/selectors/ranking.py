@@ -39,28 +39,28 @@ class Ranking:
 
 
 def ranking_of(scope: Scope, account: Account, terms: Terms, service: int) -> Ranking:
-    """The heaviest lines of the subtree and the heaviest accounts directly below; four queries."""
+    """The heaviest lines of the subtree and the heaviest accounts directly below; five queries at most."""
     if terms.cycle is None:
         return Ranking(service, [], [])
     children = Account.objects.within(scope).filter(parent=account)
+    of_children = cycle_counters(scope, account.enterprise_id, OwnerKind.ACCOUNT, terms).filter(
+        owner_id__in=list(children.order_by().values_list("id", flat=True))
+    )
     lines = Line.objects.within(scope).filter(tree.below(account, "account__"))
+    of_lines = cycle_counters(scope, account.enterprise_id, OwnerKind.LINE, terms)
+    if account.parent_id is not None:  # the top has all lines: nothing to compare them with
+        of_lines = of_lines.of_lines(lines)
     return Ranking(
         service,
-        _ranked(scope, account.enterprise_id, OwnerKind.ACCOUNT, terms, service, children),
-        _ranked(
-            scope, account.enterprise_id, OwnerKind.LINE, terms, service, lines.select_related("person", "account")
-        ),
+        _ranked(of_children, service, children),
+        _ranked(of_lines, service, lines.select_related("person", "account")),
     )
 
 
-def _ranked(
-    scope: Scope, enterprise_id: int, kind: OwnerKind, terms: Terms, service: int, owners: QuerySet
-) -> list[Rank]:
-    counters = cycle_counters(scope, enterprise_id, kind, terms).filter(
-        service=service, owner_id__in=owners.order_by().values("id")
-    )
+def _ranked(counters: QuerySet[Counter], service: int, owners: QuerySet) -> list[Rank]:
     rows = list(
-        counters.values("owner_id")
+        counters.filter(service=service)
+        .values("owner_id")
         .annotate(used=Sum("used_units"), amount=Sum("amount_micros"))
         .filter(used__gt=0)
         .order_by("-used", "owner_id")[:MOST_RANKED]
@@ -103,7 +103,7 @@ def attention_of(scope: Scope, account: Account, terms: Terms) -> Attention:
     lines = Line.objects.within(scope).filter(tree.below(account, "account__"))
     counters = cycle_counters(scope, account.enterprise_id, OwnerKind.LINE, terms)
     if account.parent_id is not None:
-        counters = counters.filter(owner_id__in=lines.order_by().values("id"))
+        counters = counters.of_lines(lines)
     charged, abroad = Q(amount_micros__gt=0), Q(zone__is_home=False, amount_micros__gt=0)
     spent = counters.aggregate(
         overage_lines=Count("owner_id", distinct=True, filter=charged),

@@ -35,6 +35,7 @@ SETTINGS = {
     "max_parallel_workers_per_gather": "0",  # the cores belong to charging, and /dev/shm may be tiny
     "max_parallel_maintenance_workers": "0",
     "autovacuum": "on",
+    "autovacuum_naptime": "15s",  # a young table gets statistics soon: without them joins are planned badly
     "timezone": "'UTC'",
     "log_timezone": "'UTC'",
     "log_line_prefix": "'%m [%p] %q%u@%d '",
