@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection
 
-from balances import ledger, locks, trading
+from balances import ledger, loans, locks, trading
 from balances.ledger import Change, NewBucket
 from balances.models import Account, Allowance, Bucket, Contract, ContractVersion
 from balances.models.buckets import BucketKind
@@ -131,7 +131,8 @@ def _missing_grants(enterprise_id: int, until: datetime) -> list[tuple[NewBucket
 def close_cycles(*, enterprise_id: int, at: datetime, actor: str) -> int:
     """Close the buckets whose cycle has ended by `at`, oldest cycle first; returns how many.
 
-    One transaction a cycle: a killed close resumes where it stopped. Offers that end with the cycle expire before.
+    One transaction a cycle: a killed close resumes where it stopped. Offers that end with the cycle expire before,
+    and loans return.
     """
     closed = 0
     while True:
@@ -144,7 +145,8 @@ def close_cycles(*, enterprise_id: int, at: datetime, actor: str) -> int:
             buckets = list(
                 ended.filter(valid_until=first).select_related("allowance__version__contract").order_by("id")
             )
-            if trading.expire_due_locked(cursor, enterprise_id=enterprise_id, actor=actor, at=at):
+            ended_offers = trading.expire_due_locked(cursor, enterprise_id=enterprise_id, actor=actor, at=at)
+            if loans.return_due_locked(cursor, enterprise_id=enterprise_id, actor=actor, at=at) + ended_offers:
                 for bucket in buckets:
                     bucket.refresh_from_db(fields=["remaining_units", "reserved_units"])
             _close(cursor, enterprise_id, buckets, actor, at)
@@ -187,7 +189,7 @@ def _close(cursor, enterprise_id: int, buckets: list[Bucket], actor: str, at: da
 def _is_carried_over(bucket: Bucket, by_id: dict[int, Bucket]) -> bool:
     """Whether units were carried over once already, here or before they were allocated; `by_id`: all that end with the
     bucket, and so whatever it was allocated from."""
-    moved = (BucketKind.ALLOCATION, BucketKind.CONTINGENCY, BucketKind.TRADE)
+    moved = (BucketKind.ALLOCATION, BucketKind.CONTINGENCY, BucketKind.TRADE, BucketKind.LOAN)
     while bucket.kind in moved and bucket.source_id is not None:
         bucket = by_id[bucket.source_id]
     return bucket.kind == BucketKind.ROLLOVER

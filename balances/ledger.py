@@ -246,6 +246,17 @@ def traded_bucket(source: Bucket, *, account_id: int) -> NewBucket:
     return replace(new, key=f"trade:{source.id}:account:{account_id}", kind=BucketKind.TRADE)
 
 
+#: Borrowed units are drawn this much behind the own ones: what was not needed goes back.
+LOAN_BEHIND = 10
+
+
+def loan_bucket(source: Bucket, *, account_id: int, transfer: uuid.UUID) -> NewBucket:
+    """A bucket of its own for each loan, so that it is known what of it is unused."""
+    new = allocated_bucket(source, account_id=account_id)
+    behind = min(source.priority + LOAN_BEHIND, 32_767)
+    return replace(new, key=f"loan:{transfer}", kind=BucketKind.LOAN, priority=behind)
+
+
 def mark_closed(cursor, *, bucket_ids: list[int], at: datetime) -> None:
     """Say that buckets have been closed: their rest is gone or carried over. Needs the charging lock."""
     cursor.execute("UPDATE balances_bucket SET closed_at = %s WHERE id = ANY(%s)", [at, bucket_ids])
@@ -409,6 +420,13 @@ def _refuse_unless_open(bucket: Bucket, at: datetime) -> None:
 
 
 def refuse_unless_movable(bucket: Bucket, at: datetime) -> None:
+    """Units of a bucket that has ended, that were set aside or are borrowed, are not given."""
+    _refuse_unless_usable(bucket, at)
+    if bucket.kind == BucketKind.LOAN:
+        raise Refused(f"“{bucket.name}” is borrowed: it is used, or goes back.", field="bucket")
+
+
+def _refuse_unless_usable(bucket: Bucket, at: datetime) -> None:
     """Units of a bucket that has ended, or that were set aside, are neither given nor reserved."""
     _refuse_unless_open(bucket, at)
     if bucket.kind == BucketKind.CONTINGENCY:
@@ -445,7 +463,7 @@ def reserve(*, bucket_id: int, key: str, units: int, expires_at: datetime, actor
                 raise KeyConflict("This session key was used before for something else.", field="key")
             return first
         bucket.refresh_from_db()
-        refuse_unless_movable(bucket, at)
+        _refuse_unless_usable(bucket, at)
         granted = min(units, bucket.remaining_units)
         reservation = Reservation.objects.create(
             enterprise_id=bucket.enterprise_id,

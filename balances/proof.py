@@ -382,6 +382,32 @@ CHECKS: tuple[Check, ...] = (
             t.waiting + CASE WHEN o.state = 'open' AND o.gives_units > 0 THEN o.open_units ELSE 0 END
         """,
     ),
+    Check(
+        "loans-are-what-came-back",
+        "What came back of a loan is what its acts say; its bucket received the rest, and closes after its return.",
+        """
+        SELECT format('loan %%s: %%s lent, %%s back; its acts say %%s returned and %%s repaid, its bucket received %%s',
+            l.id, l.units, l.returned_units, a.returned, a.repaid, b.received_units)
+        FROM balances_loan l JOIN balances_bucket b ON b.id = l.bucket_id CROSS JOIN LATERAL (
+            SELECT coalesce(sum(units) FILTER (WHERE kind = 'returned'), 0) AS returned,
+                coalesce(sum(units) FILTER (WHERE kind = 'repaid'), 0) AS repaid
+            FROM balances_offeract WHERE trade_id = l.trade_id) a
+        WHERE l.enterprise_id = coalesce(%(enterprise)s, l.enterprise_id) AND (
+            l.returned_units <> a.returned + a.repaid OR b.received_units <> l.units - a.returned
+            OR l.state = 'lent' AND b.closed_at IS NOT NULL)
+        """,
+    ),
+    Check(
+        "returns-have-their-entries",
+        "Each act that brought units of a loan back is one transfer of so many units.",
+        """
+        SELECT format('act %%s: %%s units came back, its transfer moved %%s', a.id, a.units, coalesce(e.units, 0))
+        FROM balances_offeract a LEFT JOIN LATERAL (SELECT sum(abs(units)) AS units FROM balances_entry
+            WHERE transfer = a.transfer AND kind = 3) e ON true
+        WHERE a.enterprise_id = coalesce(%(enterprise)s, a.enterprise_id) AND a.kind IN ('returned', 'repaid')
+            AND a.units <> coalesce(e.units, 0)
+        """,
+    ),
 )
 
 

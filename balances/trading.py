@@ -1,4 +1,4 @@
-"""Trading between accounts of one enterprise: the only writer of Offer, Trade and OfferAct.
+"""Trading between accounts of one enterprise: the only writer of Offer and Trade.
 
 Owns: what becomes of an offer, from making it to its end: taken, withdrawn, refused or expired, exactly one of them,
 because each happens under the enterprise's lock and looks at the state first. Units move through
@@ -13,11 +13,11 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from balances import audit, fields, ledger, locks, trading_moves
+from balances import audit, fields, ledger, loans, locks, trading_moves
 from balances.errors import Refused
-from balances.ledger import KeyConflict
-from balances.models import Account, Bucket, Offer, OfferAct, Trade
+from balances.models import Account, Bucket, Offer, Trade
 from balances.models.trading import ActKind, OfferState, TradeState
+from balances.trading_acts import first_answer, note, own_key_of
 from balances.trading_terms import Band, TermsInForce, band, path_of, terms_of
 from balances.units import SERVICE_NAMES, price_micros
 
@@ -46,6 +46,7 @@ def offer(
     price_micros: int = 0,
     minimum_units: int | None = None,
     expires_at: datetime | None = None,
+    returns_at: datetime | None = None,
     counters: Offer | None = None,
     key: str | None = None,
     actor: str,
@@ -54,7 +55,8 @@ def offer(
     """Offer units of a bucket for units of another service, for an internal price, or for nothing; or ask for units.
 
     What is given goes into escrow at once. `price_micros` is for one block of the band; of a request (nothing given) it
-    is what the account would pay. `counters`: the offer that this one answers. One transaction under the enterprise's
+    is what the account would pay. `returns_at` makes it a loan: what is unused then goes back by itself. `counters`:
+    the offer that this one answers. One transaction under the enterprise's
     lock; `key` makes repeating harmless. Raises NotEnough, NotAllowed, OfferEnded, WentBefore, KeyConflict, Refused,
     Unreadable, Busy.
     """
@@ -64,10 +66,11 @@ def offer(
         "gives": gives_units, "service": wants_service, "wants": wants_units, "price": price_micros,
         "minimum": minimum_units, "expires": expires_at.isoformat() if expires_at else None,
         "counters": counters.id if counters else None,
+        **({"returns": returns_at.isoformat()} if returns_at else {}),
     }  # fmt: skip
     with locks.enterprise(enterprise_id), connection.cursor() as cursor:
-        own_key = _own_key("offer", enterprise_id, key)
-        if first := _first_answer(Offer, own_key, asked):
+        own_key = own_key_of("offer", enterprise_id, key)
+        if first := first_answer(Offer, own_key, asked):
             return first
         _refuse_nonsense(gives_units, wants_service, wants_units, price_micros, bucket)
         account, to_account = _sides(account, to_account, counters, at)
@@ -86,7 +89,9 @@ def offer(
         least = terms.lot_units if minimum_units is None else minimum_units
         _refuse_lots(units, least, terms.lot_units)
         prices = _prices(enterprise_id, service, zones, price_micros, at)
-        ends_at = _ends_at(expires_at, bucket, account, service, at)
+        ends_at = _ends_at(expires_at, returns_at, bucket, at)
+        if returns_at is not None and gives_units and wants_units:
+            raise Refused("A loan is for an internal price or for nothing.", field="returns_at")
         if bucket is not None and gives_units:
             trading_moves.refuse_unless_giveable(
                 bucket, gives_units, keep_units=terms.floor_units, may_regift=terms.may_regift, at=at
@@ -101,12 +106,13 @@ def offer(
             currency=prices.currency, lot_units=terms.lot_units, minimum_units=least, open_units=units,
             open_wants_units=wants_units if gives_units else 0, held_units=gives_units, counters=counters,
             key=own_key, asked=asked, actor=actor[: audit.ACTOR_LENGTH], created_at=at, expires_at=ends_at,
+            returns_at=returns_at,
         )  # fmt: skip
         if bucket is not None and gives_units:
             trading_moves.hold(cursor, bucket, gives_units, actor, at)
-        _act(made, ActKind.OFFERED, units, actor, at)
+        note(made, ActKind.OFFERED, units, actor, at)
         if counters is not None:
-            _act(counters, ActKind.COUNTERED, units, actor, at)
+            note(counters, ActKind.COUNTERED, units, actor, at)
         return made
 
 
@@ -129,8 +135,8 @@ def accept(
     """
     asked = {"offer": offer.id, "account": account.id, "units": units, "bucket": bucket.id if bucket else None}
     with locks.enterprise(offer.enterprise_id), connection.cursor() as cursor:
-        own_key = _own_key("trade", offer.enterprise_id, key)
-        if first := _first_answer(Trade, own_key, asked):
+        own_key = own_key_of("trade", offer.enterprise_id, key)
+        if first := first_answer(Trade, own_key, asked):
             return first
         offer = Offer.objects.select_related("from_account").get(id=offer.id)
         _refuse_ended(offer, at)
@@ -157,7 +163,7 @@ def accept(
             gave_units=gave, got_units=got, payer=payer, amount_micros=owed, currency=offer.currency,
             state=TradeState.WAITING if waits else TradeState.SETTLED,
             approver_account=common_ancestor(offer.from_account, account) if waits else None,
-            expires_at=min(b.valid_until for b in (offer.bucket, source) if b is not None),
+            expires_at=_decided_by(offer, source),
             key=own_key, asked=asked, actor=actor[: audit.ACTOR_LENGTH], created_at=at,
         )  # fmt: skip
         offer.open_units -= taken
@@ -172,8 +178,10 @@ def accept(
         if not offer.open_units:
             offer.state, offer.closed_at = OfferState.TAKEN, at
         trade.save(force_insert=True)
+        if trade.state == TradeState.SETTLED:
+            loans.begin_locked(offer=offer, trade=trade, at=at)
         _keep(offer)
-        _act(offer, ActKind.ACCEPTED, taken, actor, at, trade)
+        note(offer, ActKind.ACCEPTED, taken, actor, at, trade)
         return trade
 
 
@@ -207,8 +215,9 @@ def approve(*, trade: Trade, actor: str, at: datetime) -> Trade:
             raise OfferEnded("This trade was refused before, or has expired.", field="trade")
         trading_moves.settle(cursor, offer, trade, was_waiting=True, actor=actor, at=at)
         _decide(trade, TradeState.SETTLED, actor, at)
+        loans.begin_locked(offer=offer, trade=trade, at=at)
         _keep(offer)
-        _act(offer, ActKind.APPROVED, trade.units, actor, at, trade)
+        note(offer, ActKind.APPROVED, trade.units, actor, at, trade)
         return trade
 
 
@@ -290,7 +299,7 @@ def _end(cursor, offer: Offer, state: str, kind: str, actor: str, at: datetime, 
     units, offer.held_units = offer.open_units, offer.held_units - freed
     offer.state, offer.closed_at = state, at
     _keep(offer)
-    _act(offer, kind, units, actor, at)
+    note(offer, kind, units, actor, at)
 
 
 def _undo_waiting(cursor, trade: Trade, state: str, kind: str, actor: str, at: datetime, recorded_at: datetime) -> None:
@@ -310,7 +319,7 @@ def _undo_waiting(cursor, trade: Trade, state: str, kind: str, actor: str, at: d
     trading_moves.post(cursor, offer.enterprise_id, changes, actor, recorded_at)
     _decide(trade, state, actor, at)
     _keep(offer)
-    _act(offer, kind, trade.units, actor, at, trade)
+    note(offer, kind, trade.units, actor, at, trade)
 
 
 # --- what may be -------------------------------------------------------------------------------------------------
@@ -416,9 +425,29 @@ def _refuse_ended(offer: Offer, at: datetime) -> None:
         raise OfferEnded(f"This offer expired on {offer.expires_at:%Y-%m-%d %H:%M} UTC.", field="offer")
 
 
-def _ends_at(wished: datetime | None, bucket: Bucket | None, account: Account, service: int, at: datetime) -> datetime:
-    """When an offer expires: as wished, within the cycle of what is given."""
+def _decided_by(offer: Offer, source: Bucket | None) -> datetime:
+    """When a trade that waits expires: with the cycle of its buckets, and before a loan would return."""
+    ends = [bucket.valid_until for bucket in (offer.bucket, source) if bucket is not None]
+    if offer.returns_at is not None:
+        if source is not None and offer.returns_at > source.valid_until:
+            raise Refused(f"“{source.name}” ends before the loan returns.", field="bucket")
+        ends.append(offer.returns_at)
+    return min(ends)
+
+
+def _ends_at(wished: datetime | None, returns_at: datetime | None, bucket: Bucket | None, at: datetime) -> datetime:
+    """When an offer expires: as wished, within the cycle of what is given, and before a loan returns."""
     last = bucket.valid_until if bucket is not None else at + USUAL_DAYS
+    if returns_at is not None:
+        if returns_at <= at:
+            raise Refused("A loan returns after now.", field="returns_at")
+        if bucket is not None and returns_at > last:
+            raise Refused(
+                f"“{bucket.name}” ends on {last:%Y-%m-%d %H:%M} UTC: by then a loan is back.", field="returns_at"
+            )
+        if wished is not None and wished > returns_at:
+            raise Refused("An offer of a loan ends before the loan returns.", field="expires_at")
+        last = min(last, returns_at)
     ends_at = wished or min(at + USUAL_DAYS, last)
     if ends_at <= at:
         raise Refused("An offer ends after now.", field="expires_at")
@@ -457,22 +486,6 @@ def _make_room(cursor, answer: Offer, account: Account, actor: str, at: datetime
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
-def _own_key(kind: str, enterprise_id: int, key: str | None) -> str | None:
-    """A caller's key in a space of its own: it cannot meet another enterprise's."""
-    if not key:
-        return None
-    if len(key) > ledger.KEY_LENGTH:
-        raise Refused(f"An idempotency key has at most {ledger.KEY_LENGTH} characters.", field="key")
-    return f"{kind}:{enterprise_id}:{key}"
-
-
-def _first_answer(model, key: str | None, asked: dict[str, Any]):
-    first = model.objects.filter(key=key).first() if key else None
-    if first is not None and first.asked != asked:
-        raise KeyConflict("This idempotency key was used before for something else.", field="key")
-    return first
-
-
 def _keep(offer: Offer) -> None:
     offer.save(update_fields=["open_units", "open_wants_units", "held_units", "state", "closed_at"])
 
@@ -480,25 +493,3 @@ def _keep(offer: Offer) -> None:
 def _decide(trade: Trade, state: str, actor: str, at: datetime) -> None:
     trade.state, trade.decided_by, trade.decided_at = state, actor[: audit.ACTOR_LENGTH], at
     trade.save(update_fields=["state", "decided_by", "decided_at", "gave_transfer", "got_transfer"])
-
-
-def _act(offer: Offer, kind: str, units: int, actor: str, at: datetime, trade: Trade | None = None) -> None:
-    """What happened, in the offer's own history and in the audit trail of the account that did it."""
-    OfferAct.objects.create(
-        enterprise_id=offer.enterprise_id,
-        offer=offer,
-        trade=trade,
-        kind=kind,
-        units=units,
-        actor=actor[: audit.ACTOR_LENGTH],
-        at=at,
-    )
-    audit.record(
-        enterprise_id=offer.enterprise_id,
-        account_id=trade.account_id if trade is not None else offer.from_account_id,
-        actor=actor,
-        action=f"offer.{kind}",
-        subject=f"Offer {offer.id}",
-        detail={"offer": offer.id, "trade": trade.id if trade else None, "units": units},
-        at=at,
-    )

@@ -18,17 +18,20 @@ from balances.models import Account, Bucket, Offer, Trade
 from balances.models.buckets import BucketKind
 from balances.models.ledger import EntryKind
 
+#: What an account holds and cannot give: what it set aside, and what it has borrowed.
+NOT_TO_GIVE = (BucketKind.CONTINGENCY, BucketKind.LOAN)
+
 
 class WentBefore(Refused):
     """Units would go back to an account that they came from, or have been traded before where that is forbidden."""
 
 
 def own_buckets(account_id: int, service: int, at: datetime):
-    """What an account holds itself of a service, open at an instant and not set aside; most free units first."""
+    """What an account holds itself of a service and may give, open at an instant; most free units first."""
     held = Bucket.objects.filter(
         account_id=account_id, service=service, closed_at__isnull=True, valid_from__lte=at, valid_until__gt=at
     )
-    return held.exclude(kind=BucketKind.CONTINGENCY).order_by("-remaining_units", "id")
+    return held.exclude(kind__in=NOT_TO_GIVE).order_by("-remaining_units", "id")
 
 
 def free_units(account_id: int, service: int, at: datetime) -> int:
@@ -42,6 +45,8 @@ def refuse_unless_giveable(bucket: Bucket, units: int, *, keep_units: int, may_r
         raise Refused(f"“{bucket.name}” is not in its cycle at this time.", field="bucket")
     if bucket.kind == BucketKind.CONTINGENCY:
         raise Refused(f"“{bucket.name}” is set aside: release it before it is traded.", field="bucket")
+    if bucket.kind == BucketKind.LOAN:
+        raise Refused(f"“{bucket.name}” is borrowed: it is used, or goes back.", field="bucket")
     if bucket.remaining_units < units:
         raise NotEnough(f"“{bucket.name}” has {bucket.remaining_units} free units, not {units}.", field="units")
     free = free_units(bucket.account_id, bucket.service, at)  # type: ignore[arg-type]  # accounts only trade
@@ -102,15 +107,17 @@ def post(cursor, enterprise_id: int, changes: list[Change], actor: str, recorded
 def settle(cursor, offer: Offer, trade: Trade, *, was_waiting: bool, actor: str, at: datetime) -> None:
     """Move both sides of a trade: out of escrow, or of a bucket that had not waited, into buckets of the receivers."""
     changes: list[Change] = []
+    is_loan = offer.returns_at is not None
     if trade.gave_units:
         source = _known(offer.bucket_id)
         trade.gave_transfer = uuid.uuid4()
-        changes += _across(cursor, source, trade.account_id, trade.gave_units, trade.gave_transfer, True, at)
+        changes += across(cursor, source, trade.account_id, trade.gave_units, trade.gave_transfer, True, is_loan, at)
         offer.held_units -= trade.gave_units
     if trade.got_units:
         source = _known(trade.bucket_id)
         trade.got_transfer = uuid.uuid4()
-        changes += _across(cursor, source, offer.from_account_id, trade.got_units, trade.got_transfer, was_waiting, at)
+        taker, transfer = offer.from_account_id, trade.got_transfer
+        changes += across(cursor, source, taker, trade.got_units, transfer, was_waiting, is_loan, at)
     post(cursor, offer.enterprise_id, changes, actor, at)
 
 
@@ -120,12 +127,23 @@ def _known(bucket_id: int | None) -> Bucket:
     return Bucket.objects.get(id=bucket_id)
 
 
-def _across(
-    cursor, source: Bucket, receiver_id: int, units: int, transfer: uuid.UUID, from_escrow: bool, at: datetime
+def across(
+    cursor,
+    source: Bucket,
+    receiver_id: int,
+    units: int,
+    transfer: uuid.UUID,
+    from_escrow: bool,
+    is_loan: bool,
+    at: datetime,
 ) -> list[Change]:
+    """Both sides of units that change hands; a loan comes into a bucket of its own."""
     if source.closed_at is not None or source.valid_until <= at:
         raise Refused(f"“{source.name}” ended on {source.valid_until:%Y-%m-%d %H:%M} UTC.", field="bucket")
-    new = ledger.traded_bucket(source, account_id=receiver_id)
+    if is_loan:
+        new = ledger.loan_bucket(source, account_id=receiver_id, transfer=transfer)
+    else:
+        new = ledger.traded_bucket(source, account_id=receiver_id)
     target_id, _ = ledger.open_bucket(cursor, enterprise_id=source.enterprise_id, new=new)
     out = EntryKind.ESCROW_OUT if from_escrow else EntryKind.TRANSFER_OUT
     return [

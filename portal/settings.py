@@ -158,6 +158,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "lift-restrictions": {"task": "portal.charging.tasks.lift_restrictions", "schedule": timedelta(minutes=1)},
     "expire-offers": {"task": "portal.charging.tasks.expire_offers", "schedule": timedelta(seconds=15)},
+    "return-loans": {"task": "portal.charging.tasks.return_loans", "schedule": timedelta(seconds=15)},
     "prepare-partitions": {
         "task": "portal.charging.tasks.prepare_partitions",
         "schedule": timedelta(hours=6),
@@ -352,6 +353,7 @@ SPECTACULAR_SETTINGS = {
         "OfferStateEnum": "balances.models.trading.OfferState",
         "TradeStateEnum": "balances.models.trading.TradeState",
         "OfferActKindEnum": "balances.models.trading.ActKind",
+        "LoanStateEnum": "balances.models.trading.LoanState",
     },
 }
 

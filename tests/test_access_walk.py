@@ -248,6 +248,9 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("POST", "offers/<int:pk>/refuse"): ("offer", Route(Verb.MANAGE, NORTHS)),
     ("POST", "offers/<int:pk>/withdraw"): ("offer", Route(Verb.MANAGE, NORTHS, REFUSED)),  # refused just before
     **_noun("trades", "trade", NORTHS_SEEN),
+    **_noun("loans", "loan", NORTHS_SEEN),
+    ("POST", "loans/<int:pk>/repay"): ("loan", Route(Verb.MANAGE, NORTHS, (200, 422))),
+    ("POST", "loans/<int:pk>/forgive"): ("loan", Route(Verb.MANAGE, NORTHS, (200, 422))),
     **_noun("trading-terms", "trading terms", NORTHS_SEEN),
     ("POST", "trading-terms"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     ("GET", "trading-terms/in-force"): ("", Route(answers=(400,))),
@@ -356,6 +359,8 @@ class Things:
         giving = {"account": account, "bucket": Bucket.objects.get(account=account), "to_account": service_account}
         offers = [trading.offer(**giving, gives_units=1, **doing) for _ in range(2)]
         trade = trading.accept(offer=offers[0], account=service_account, **doing)
+        lending = trading.offer(**giving, gives_units=1, returns_at=NOW + timedelta(days=1), **doing)
+        loan = trading.accept(offer=lending, account=service_account, **doing).loan
         endpoint = webhooks.add(enterprise=house.enterprise, url="https://hooks.example.com/a", **doing)
         outbox.collect(enterprise_id=house.enterprise.id, at=NOW)
         notice = Notice.objects.get(line=house.lines["emil phone"], kind="threshold")
@@ -390,6 +395,7 @@ class Things:
             "offer": offers[1].id,
             "trade": trade.id,
             "trading terms": terms.id,
+            "loan": loan.id,
             "policy": policy.policy_id,
             "usage": UsageRecord.objects.earliest("id").id,
             "batch": batch,

@@ -21,7 +21,7 @@ from .contracts import Allowance, Contract, ContractVersion, ExchangeRate, Rate,
 from .counters import Counter, Crossing, Threshold
 from .ledger import Entry
 from .tags import LineTag
-from .trading import Offer, OfferAct, Trade, TradingTerms
+from .trading import Loan, Offer, OfferAct, Trade, TradingTerms
 from .usage import ChargeLine, SuspendedUsage, UsageBatch, UsageIdentity, UsagePart, UsageRecord, UsageSource
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "Line",
     "LineAssignment",
     "LineTag",
+    "Loan",
     "NumberAssignment",
     "Offer",
     "OfferAct",

@@ -15,6 +15,7 @@ class BucketKind(models.TextChoices):
     EXCHANGE = "exchange", "Received in exchange"
     CONTINGENCY = "contingency", "Set aside"
     TRADE = "trade", "Received in trade"
+    LOAN = "loan", "Borrowed"
 
 
 class ReleaseRule(models.TextChoices):

@@ -94,6 +94,7 @@ class Offer(models.Model):
     actor = models.CharField(max_length=160)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
+    returns_at = models.DateTimeField(null=True, help_text="Of a loan: when what is unused goes back by itself.")
     closed_at = models.DateTimeField(null=True)
 
     objects = models.Manager.from_queryset(_OfferQuerySet)()
@@ -110,6 +111,11 @@ class Offer(models.Model):
             models.CheckConstraint(
                 condition=Q(to_account__isnull=True) | ~Q(to_account=F("from_account")), name="offer_not_to_itself"
             ),
+            models.CheckConstraint(
+                condition=Q(returns_at__isnull=True)
+                | Q(returns_at__gte=F("expires_at")) & (Q(gives_units=0) | Q(wants_units=0)),
+                name="offer_of_a_loan",
+            ),
         ]
         indexes = [
             models.Index(fields=["enterprise", "state", "expires_at"], name="offer_open"),
@@ -125,6 +131,11 @@ class Offer(models.Model):
     def service(self) -> int:
         """Of the measure."""
         return self.wants_service if self.is_request else self.gives_service  # type: ignore[return-value]
+
+    @property
+    def services(self) -> list[int]:
+        """Those that units move of."""
+        return [service for service in (self.gives_service, self.wants_service) if service is not None]
 
     @property
     def units(self) -> int:
@@ -193,6 +204,9 @@ class ActKind(models.TextChoices):
     REFUSED = "refused", "Refused"
     WITHDRAWN = "withdrawn", "Withdrawn"
     EXPIRED = "expired", "Expired"
+    RETURNED = "returned", "Returned"
+    REPAID = "repaid", "Repaid"
+    FORGIVEN = "forgiven", "Forgiven"
 
 
 class OfferAct(models.Model):
@@ -203,6 +217,7 @@ class OfferAct(models.Model):
     trade = models.ForeignKey(Trade, on_delete=models.PROTECT, null=True, related_name="acts")
     kind = models.CharField(max_length=10, choices=ActKind)
     units = models.BigIntegerField(help_text="Of the offer's measure.")
+    transfer = models.UUIDField(null=True, help_text="Of units that came back: ties the two sides of the transfer.")
     actor = models.CharField(max_length=160)
     at = models.DateTimeField()
 
@@ -210,3 +225,56 @@ class OfferAct(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["offer", "id"], name="offer_act_by_offer")]
+
+
+class LoanState(models.TextChoices):
+    LENT = "lent", "Lent"
+    OWED = "owed", "Owed"
+    RETURNED = "returned", "Returned"
+    FORGIVEN = "forgiven", "Forgiven"
+
+
+class Loan(models.Model):
+    """Units that a trade lent: they lie in a bucket of their own, and what is unused goes back at `returns_at`.
+
+    `returned_units` is the sum of the acts that brought some back. Written only by `balances.loans`.
+    """
+
+    enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.PROTECT, related_name="+")
+    trade = models.OneToOneField(Trade, on_delete=models.PROTECT, related_name="loan")
+    lender = models.ForeignKey("balances.Account", on_delete=models.PROTECT, related_name="+")
+    borrower = models.ForeignKey("balances.Account", on_delete=models.PROTECT, related_name="+")
+    from_bucket = models.ForeignKey("balances.Bucket", on_delete=models.PROTECT, related_name="+")
+    bucket = models.OneToOneField("balances.Bucket", on_delete=models.PROTECT, related_name="loan")
+    service = models.SmallIntegerField(choices=SERVICE_CHOICES)
+    units = models.BigIntegerField()
+    returned_units = models.BigIntegerField(default=0)
+    returns_at = models.DateTimeField()
+    state = models.CharField(max_length=10, choices=LoanState, default=LoanState.LENT)
+    created_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+
+    objects = scoped(account=("lender_id", "borrower_id"))
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(units__gt=0, returned_units__gte=0)
+                & (
+                    Q(state=LoanState.RETURNED, returned_units=F("units"))
+                    | ~Q(state=LoanState.RETURNED) & Q(returned_units__lt=F("units"))
+                ),
+                name="loan_returned_within_lent",
+            ),
+            models.CheckConstraint(condition=~Q(lender=F("borrower")), name="loan_not_to_itself"),
+        ]
+        indexes = [
+            models.Index(fields=["lender", "-id"], name="loan_by_lender"),
+            models.Index(fields=["borrower", "-id"], name="loan_by_borrower"),
+            models.Index(fields=["returns_at"], condition=Q(state__in=["lent", "owed"]), name="loan_to_sweep"),
+        ]
+
+    @property
+    def owed_units(self) -> int:
+        """What has not come back and still should."""
+        return 0 if self.state == LoanState.FORGIVEN else self.units - self.returned_units

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from django.db.models import Q
 
-from balances.models import Account, Bucket, Offer, Trade
+from balances.models import Account, Bucket, Loan, Offer, Trade
 from balances.models.buckets import BucketKind
-from balances.models.trading import OfferState, TradeState
+from balances.models.trading import LoanState, OfferState, TradeState
 from balances.pace import DayUsage, Estimate, estimate
 from balances.scope import Scope
 from balances.selectors import tree
@@ -61,6 +61,7 @@ class MarketPage:
     market: list[Offer]
     waiting: list[Trade]
     history: list[Trade]
+    loans: list[Loan]
 
 
 def market_page(scope: Scope, account_id: int, *, now: datetime | None = None) -> MarketPage:
@@ -69,15 +70,11 @@ def market_page(scope: Scope, account_id: int, *, now: datetime | None = None) -
     with snapshot():
         account = tree.account(scope, account_id)
         terms = terms_at(account.enterprise_id, now)
-        buckets = list(
-            Bucket.objects.within(scope)
-            .filter(account=account, closed_at__isnull=True, valid_from__lte=now, valid_until__gt=now)
-            .exclude(kind=BucketKind.CONTINGENCY)
-            .order_by("service", "priority", "id")
-        )
-        in_force = {service: terms_of(account, service) for service in {bucket.service for bucket in buckets}}
+        buckets = _open_buckets(scope, account, now)
+        given = [bucket for bucket in buckets if bucket.kind != BucketKind.LOAN]
+        in_force = {service: terms_of(account, service) for service in {bucket.service for bucket in given}}
         holdings = [
-            Holding(b, band(account.enterprise_id, b.service, b.zone_ids, now), in_force[b.service]) for b in buckets
+            Holding(b, band(account.enterprise_id, b.service, b.zone_ids, now), in_force[b.service]) for b in given
         ]
         offers = Offer.objects.within(scope).select_related("from_account", "to_account")
         standing = offers.filter(state=OfferState.OPEN, expires_at__gt=now).order_by("expires_at", "id")
@@ -97,7 +94,37 @@ def market_page(scope: Scope, account_id: int, *, now: datetime | None = None) -
                 trades.filter(Q(approver_account=account) | sides, state=TradeState.WAITING).order_by("id")[:MOST_ROWS]
             ),
             list(trades.filter(sides).exclude(state=TradeState.WAITING).order_by("-id")[:MOST_ROWS]),
+            loans_of(scope, account),
         )
+
+
+def loans_of(scope: Scope, account: Account) -> list[Loan]:
+    """What the account lent and borrowed: what is still out first, then the latest that ended."""
+    rows = Loan.objects.within(scope).filter(Q(lender=account) | Q(borrower=account))
+    rows = rows.select_related("lender", "borrower", "bucket", "trade")
+    out = Q(state__in=(LoanState.LENT, LoanState.OWED))
+    return [*rows.filter(out).order_by("returns_at", "id")[:MOST_ROWS], *rows.exclude(out).order_by("-id")[:5]]
+
+
+def _open_buckets(scope: Scope, account: Account, now: datetime) -> list[Bucket]:
+    """What an account holds itself and may use now."""
+    return list(
+        Bucket.objects.within(scope)
+        .filter(account=account, closed_at__isnull=True, valid_from__lte=now, valid_until__gt=now)
+        .exclude(kind=BucketKind.CONTINGENCY)
+        .order_by("service", "priority", "id")
+    )
+
+
+def positions_seen(
+    scope: Scope, account_id: int, terms: Terms, now: datetime
+) -> tuple[Account, dict[int, Position]] | None:
+    """The other side of a trade before it is done; None where it is not the reader's to see."""
+    try:
+        account = tree.account(scope, account_id)
+    except Account.DoesNotExist:
+        return None
+    return account, positions_of(scope, account, _open_buckets(scope, account, now), terms, now)
 
 
 def positions_of(

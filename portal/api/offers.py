@@ -37,7 +37,7 @@ class OfferSerializer(serializers.ModelSerializer):
             "id", "enterprise", "from_account", "from_name", "to_account", "to_name", "bucket", "gives_service",
             "gives_units", "wants_service", "wants_units", "price_micros", "price_block_units", "price_most_micros",
             "currency", "lot_units", "minimum_units", "open_units", "state", "counters", "created_at", "expires_at",
-            "closed_at",
+            "returns_at", "closed_at",
         ]  # fmt: skip
         extra_kwargs = {
             "to_account": {"help_text": "None: to all accounts of the enterprise."},
@@ -92,6 +92,9 @@ class CounterBody(Body):
     )
     minimum_units = Units(min_value=1, required=False, allow_null=True)
     expires_at = Instant(required=False, allow_null=True, help_text="None: in seven days, or with the bucket's cycle.")
+    returns_at = Instant(
+        required=False, allow_null=True, help_text="Makes it a loan: what is unused then goes back by itself."
+    )
 
 
 class OfferBody(CounterBody):

@@ -9,7 +9,7 @@ import structlog
 from celery import shared_task
 from django.db import connection
 
-from balances import contingency, cycles, inventory, ledger, trading
+from balances import contingency, cycles, inventory, ledger, loans, trading
 from balances.errors import Refused
 from balances.models import Enterprise
 from policies import limits
@@ -103,6 +103,12 @@ def expire_offers() -> None:
         trading.sweep(actor="beat", at=datetime.now(UTC))
     except Refused as refused:  # busy: the next turn makes up for it, and nobody can accept meanwhile
         log.warning("offers.not_expired", why=refused.message)
+
+
+@shared_task
+def return_loans() -> None:
+    """Bring back what is unused of loans whose time has come; a missed turn is made up for by the next."""
+    loans.return_due(actor="beat", at=datetime.now(UTC))
 
 
 @shared_task

@@ -7,7 +7,6 @@ by the first step; the second sends the same values with a key, so that pressing
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -25,10 +24,11 @@ from balances.selectors import market, tree
 from balances.selectors.market import MarketPage
 from balances.units import Service
 from portal import figures
-from portal.web import quantities
+from portal.web import market_loans, quantities
 from portal.web.context import place
 from portal.web.forms import CivilTimeField, PortalForm, acting
-from portal.web.reach import found
+from portal.web.market_effects import effect, effects_seen
+from portal.web.reach import found, number_sent, read_number
 
 SERVICES = [(str(int(service)), figures.SERVICE_WORDS[service]) for service in Service]
 
@@ -62,6 +62,9 @@ class OfferForm(PortalForm):
         help_text="Empty: one lot. What is left may be taken whole.",
     )
     expires_at = CivilTimeField(label="Stands until", required=False)
+    returns_at = CivilTimeField(
+        label="Comes back on", required=False, help_text="Makes it a loan: what is unused then goes back by itself."
+    )
 
     def __init__(self, *arguments: Any, page: MarketPage, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -95,6 +98,7 @@ class OfferForm(PortalForm):
             "price_micros": price,
             "minimum_units": self.quantity("minimum", measure),
             "expires_at": values["expires_at"],
+            "returns_at": values["returns_at"],
         }
 
 
@@ -103,18 +107,6 @@ FORM_FIELDS = {
     "gives_units": "gives", "units": "gives", "wants_units": "wants", "price_micros": "price", "to_account": "to",
     "minimum_units": "minimum",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """How long an account's own units of a service last before and after."""
-
-    service: int
-    change_units: int
-    free_before: int
-    free_after: int
-    lasts_before: str
-    lasts_after: str
 
 
 def market_of(request: HttpRequest, account_id: int) -> HttpResponse:
@@ -158,17 +150,17 @@ def _acted(
         return _accept(request, page, context, is_done=action == "do-accept")
     if action in ("withdraw", "decline"):
         side = {"from_account": page.account} if action == "withdraw" else {"to_account": page.account}
-        offer = get_object_or_404(Offer.objects.within(scope), id=_number(request, "offer"), **side)
+        offer = get_object_or_404(Offer.objects.within(scope), id=number_sent(request, "offer"), **side)
         (trading.withdraw if action == "withdraw" else trading.decline)(offer=offer, **doing)
         messages.success(request, "The offer is withdrawn." if action == "withdraw" else "The offer is refused.")
         return redirect(context["address"])
     if action in ("approve", "refuse"):
         waiting = Trade.objects.within(scope).filter(approver_account=page.account)
-        trade = get_object_or_404(waiting, id=_number(request, "trade"))
+        trade = get_object_or_404(waiting, id=number_sent(request, "trade"))
         (trading.approve if action == "approve" else trading.refuse)(trade=trade, **doing)
         messages.success(request, "The trade is settled." if action == "approve" else "The trade is refused.")
         return redirect(context["address"])
-    return None
+    return market_loans.acted(request, page, context, action)
 
 
 def _offer(
@@ -193,9 +185,13 @@ def _offer(
         form.add_error(field if field in form.fields else None, refusal.message)
         return None
     service = wish["bucket"].service if wish["bucket"] else None
-    effects = [_effect(page, service, -wish["gives_units"])] if service else []
+    changes = {service: -wish["gives_units"]} if service else {}
     if wish["wants_units"]:
-        effects.append(_effect(page, wish["wants_service"], wish["wants_units"]))
+        changes[wish["wants_service"]] = wish["wants_units"]
+    effects = [effect(page, *change) for change in changes.items()]
+    if wish["to_account"]:
+        back = {service: -units for service, units in changes.items()}
+        effects += effects_seen(request.tenancy.scope, page, wish["to_account"].id, back)
     sent = [(form.add_prefix(name), form.data.get(form.add_prefix(name), "")) for name in form.fields]
     return render(
         request,
@@ -216,7 +212,7 @@ def _offer(
 def _accept(request: HttpRequest, page: MarketPage, context: dict, *, is_done: bool) -> HttpResponse:
     """Show what taking an offer comes to, or take it. Raises Refused."""
     offers = Offer.objects.within(request.tenancy.scope).select_related("from_account")
-    offer = get_object_or_404(offers, id=_number(request, "offer"))
+    offer = get_object_or_404(offers, id=number_sent(request, "offer"))
     typed = request.POST.get("amount", "").strip()
     units = quantities.read(typed, offer.service) if typed else None
     if is_done:
@@ -233,9 +229,12 @@ def _accept(request: HttpRequest, page: MarketPage, context: dict, *, is_done: b
     gave, got = trading.portion(offer, taken)
     effects = []
     if gave:
-        effects.append(_effect(page, offer.gives_service, gave))
+        effects.append(effect(page, offer.gives_service, gave))
     if got:
-        effects.append(_effect(page, offer.wants_service, -got))
+        effects.append(effect(page, offer.wants_service, -got))
+    # What is given lies in escrow already: its giver's free units change by what they get alone.
+    theirs = {service: got if service == offer.wants_service else 0 for service in offer.services}
+    effects += effects_seen(request.tenancy.scope, page, offer.from_account_id, theirs)
     extra = {
         "title": "Before it is accepted",
         "effects": effects,
@@ -248,32 +247,13 @@ def _accept(request: HttpRequest, page: MarketPage, context: dict, *, is_done: b
     return render(request, "market/preview.html", context | extra)
 
 
-def _effect(page: MarketPage, service: int, change: int) -> Effect:
-    position = page.positions[service]
-    return Effect(
-        service,
-        change,
-        position.free_units,
-        position.free_units + change,
-        _lasts(page, service, 0),
-        _lasts(page, service, change),
-    )
-
-
-def _lasts(page: MarketPage, service: int, change: int) -> str:
-    position = page.positions[service]
-    if position.free_units + change <= 0 and not position.free_units:
-        return "holds nothing of its own"
-    return figures.outlook(position.lasts(change), position.ends_at, page.terms.zone, position.now)
-
-
 def _answered(request: HttpRequest, scope: Scope) -> Offer | None:
     """The offer that the form answers, if it does."""
     text = request.POST.get("answer") or request.GET.get("answer") or ""
     if not text:
         return None
     offers = Offer.objects.within(scope).select_related("from_account")
-    return get_object_or_404(offers, id=_read_number(text))
+    return get_object_or_404(offers, id=read_number(text))
 
 
 def _named(account: Account, code: str) -> Account | None:
@@ -283,14 +263,3 @@ def _named(account: Account, code: str) -> Account | None:
     if other is None:
         raise Refused("This enterprise has no open account with this code.", field="to")
     return other
-
-
-def _number(request: HttpRequest, name: str) -> int:
-    return _read_number(request.POST.get(name, ""))
-
-
-def _read_number(text: str) -> int:
-    """An id as it was sent; 404 where it is none."""
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise Http404("Not in reach.")
-    return int(text)

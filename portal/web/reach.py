@@ -21,6 +21,18 @@ def found(read: Callable[..., Found], *arguments, **options) -> Found:
         raise Http404("Not in reach.") from None
 
 
+def number_sent(request: HttpRequest, name: str) -> int:
+    """An id as a form sent it; 404 where it is none."""
+    return read_number(request.POST.get(name, ""))
+
+
+def read_number(text: str) -> int:
+    """An id as it was sent; 404 where it is none."""
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Http404("Not in reach.")
+    return int(text)
+
+
 def chosen_service(request: HttpRequest) -> int | None:
     """The service that the address asks for, if it is one."""
     return SERVICES_BY_NAME.get(request.GET.get("service", ""))

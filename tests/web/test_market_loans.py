@@ -1,0 +1,44 @@
+"""Loans on the market screen: lent, shown to both sides, given back with its effect shown first."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from balances.models import Bucket, Loan
+from balances.units import GIB
+from portal.web.forms import LOCAL
+from tests.cast import Cast
+from tests.web.test_market import PAGE, north, pressed
+from tests.web.test_operating import Browser
+
+pytestmark = pytest.mark.django_db
+__all__ = ["north"]
+
+
+def test_a_loan_is_made_shown_and_given_back(cast: Cast, north: Bucket):
+    carla, dora = Browser(cast.carla), Browser(cast.dora)
+    giver, taker = north.account_id, cast.aurora.accounts["SOUTH"].id
+    back = (north.valid_until - timedelta(hours=6)).strftime(LOCAL)
+    typed = {"offer-bucket": str(north.id), "offer-gives": "4 GiB", "offer-to": "SOUTH", "offer-returns_at": back}
+    until = (north.valid_until - timedelta(hours=8)).strftime(LOCAL)
+    shown = carla.post(PAGE, giver, action="offer", **typed, **{"offer-expires_at": until})
+    assert "A loan: what is unused comes back on" in shown
+    pressed(carla, giver, shown)
+    offer_page = dora.get(PAGE, taker)
+    assert "loan until" in offer_page
+    pressed(dora, taker, dora.post(PAGE, taker, action="accept", offer=north.offers.get().id))
+    loan = Loan.objects.get()
+    assert (loan.units, loan.bucket.account_id) == (4 * GIB, taker)
+    assert "Lent to South" in carla.get(PAGE, giver)
+    assert "Borrowed from North" in dora.get(PAGE, taker)
+    effect = dora.post(PAGE, taker, action="repay", loan=loan.id, amount="1 GiB")
+    assert "Before it goes back" in effect
+    assert "after: 3\u202fGiB" in effect
+    assert "are still owed" in pressed(dora, taker, effect)
+    north.refresh_from_db()
+    assert north.remaining_units == 7 * GIB
+    carla.post(PAGE, giver, action="forgive", loan=loan.id)
+    loan.refresh_from_db()
+    assert loan.state == "returned"  # nothing was used: all of it came back, nothing was left to forgive
