@@ -61,7 +61,11 @@ def terms_of(account: Account, service: int) -> TermsInForce:
     """What holds for an account; two queries."""
     path = path_of(account)
     rows = TradingTerms.objects.filter(account__in=path, service=service)
-    said = {row.account_id: row for row in rows}
+    return resolved(path, {row.account_id: row for row in rows})
+
+
+def resolved(path: list[Account], said: dict[int, TradingTerms]) -> TermsInForce:
+    """What holds at the beginning of a path, nearest first; pure."""
     values: dict[str, bool | int | None] = dict(DEFAULTS)
     said_by: dict[str, Account | None] = dict.fromkeys(FIELDS)
     for name in FIELDS:

@@ -81,6 +81,7 @@ SCREENS: dict[str, Screen] = {
     "lines/<int:line_id>/limits/": Screen("alice carla emil olga", "line"),
     "limits/<int:limit_id>/": Screen("alice carla olga", "limit"),
     "accounts/<int:account_id>/market/": Screen("alice carla olga", "account"),
+    "accounts/<int:account_id>/market/rebalancing/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/policies/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/policies/replay/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/manage/": Screen("alice carla olga", "account"),
@@ -248,6 +249,8 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("POST", "offers/<int:pk>/refuse"): ("offer", Route(Verb.MANAGE, NORTHS)),
     ("POST", "offers/<int:pk>/withdraw"): ("offer", Route(Verb.MANAGE, NORTHS, REFUSED)),  # refused just before
     **_noun("trades", "trade", NORTHS_SEEN),
+    ("GET", "rebalancing-proposals"): ("", Route(answers=(400,))),
+    ("POST", "rebalancing-proposals"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     **_noun("loans", "loan", NORTHS_SEEN),
     ("POST", "loans/<int:pk>/repay"): ("loan", Route(Verb.MANAGE, NORTHS, (200, 422))),
     ("POST", "loans/<int:pk>/forgive"): ("loan", Route(Verb.MANAGE, NORTHS, (200, 422))),
