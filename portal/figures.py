@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -200,6 +200,11 @@ def long_day(instant: datetime, zone: ZoneInfo) -> str:
 def moment(instant: datetime, zone: ZoneInfo) -> str:
     """An instant to the second, with the offset that it stands in: 26 Nov 2026, 14:03:22 CET."""
     return format_datetime(instant.astimezone(zone), "d MMM y, HH:mm:ss", locale=_locale.get())
+
+
+def civil_day(day: date) -> str:
+    """A day without a time: Thursday, 26 Nov."""
+    return format_date(day, "EEEE, d MMM", locale=_locale.get())
 
 
 def hour(instant: datetime, zone: ZoneInfo) -> str:

@@ -17,6 +17,8 @@ from portal.notice_models import (
     DeliveryState,
     Digest,
     Escalation,
+    LineDay,
+    LineDevice,
     Notice,
     NoticeKind,
     NoticePreference,
@@ -24,6 +26,7 @@ from portal.notice_models import (
     OutboxMark,
     Severity,
     Silence,
+    WatchMark,
     WebhookEndpoint,
 )
 
@@ -37,6 +40,8 @@ __all__ = [
     "Escalation",
     "Job",
     "JobState",
+    "LineDay",
+    "LineDevice",
     "Membership",
     "Notice",
     "NoticeKind",
@@ -48,6 +53,7 @@ __all__ = [
     "Silence",
     "User",
     "UserManager",
+    "WatchMark",
     "WebhookEndpoint",
 ]
 

@@ -20,6 +20,8 @@ class NoticeKind(models.TextChoices):
     CONSENT = "consent", "Limit exceeded by consent"
     TRADE = "trade", "Offer or trade"
     FORECAST = "forecast", "Runs out before the cycle ends"
+    ANOMALY = "anomaly", "Unusual usage"
+    DEVICE = "device", "SIM in a new device"
 
 
 class Severity(models.TextChoices):
@@ -204,3 +206,44 @@ class Escalation(models.Model):
     set_at = models.DateTimeField()
 
     objects = scoped(enterprise="account__enterprise_id")
+
+
+class WatchMark(models.Model):
+    """How far an enterprise's usage has been read for patterns and devices, and when: `portal.notices.watch`."""
+
+    enterprise = models.OneToOneField(
+        "balances.Enterprise", on_delete=models.CASCADE, primary_key=True, related_name="+"
+    )
+    sequence = models.BigIntegerField(default=0, help_text="Charges up to this one have been read.")
+    read_at = models.DateTimeField(null=True, help_text="None: nothing has been read yet.")
+
+
+class LineDay(models.Model):
+    """What a line used of a service on a civil day of its contract's zone; kept for ten weeks."""
+
+    enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.CASCADE, related_name="+", db_index=False)
+    line = models.ForeignKey("balances.Line", on_delete=models.CASCADE, related_name="+", db_index=False)
+    service = models.SmallIntegerField(choices=SERVICE_CHOICES)
+    day = models.DateField()
+    units = models.BigIntegerField()
+    records = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["line", "service", "day"], name="line_day_once")]
+        indexes = [
+            models.Index(fields=["enterprise", "day"], name="line_day_first"),
+            models.Index(fields=["day"], name="line_day_old"),
+        ]
+
+
+class LineDevice(models.Model):
+    """A device that a line's SIM was used in, by the first 14 digits of its IMEI."""
+
+    enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.CASCADE, related_name="+", db_index=False)
+    line = models.ForeignKey("balances.Line", on_delete=models.CASCADE, related_name="+", db_index=False)
+    imei = models.CharField(max_length=14)
+    first_used_at = models.DateTimeField()
+    last_used_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["line", "imei"], name="line_device_once")]

@@ -174,6 +174,12 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"queue": NOTICES_QUEUE, "expires": 30},
     },
     "foresee-run-outs": {"task": "portal.notices.tasks.foresee", "schedule": timedelta(minutes=15)},
+    "watch-usage": {
+        "task": "portal.notices.tasks.watch_usage",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 60},
+    },
+    "forget-days": {"task": "portal.notices.tasks.forget_days", "schedule": timedelta(days=1)},
     "resume-jobs": {"task": "portal.provisioning.tasks.resume_jobs", "schedule": timedelta(seconds=15)},
     "heartbeat": {"task": "portal.charging.tasks.heartbeat", "schedule": timedelta(seconds=5)},
 }

@@ -27,6 +27,8 @@ CATALOGUE: dict[str, dict[str, Any]] = {
             "restriction": "{name}: {service} {action}",
             "consent": "{name}: {limit} may be exceeded",
             "forecast": "{name}: {service} runs out {when}",
+            "anomaly": "{name}: unusually much {service}",
+            "device": "{name}: SIM in a new device",
         },
         "trade": {
             "offered": "{other} offers {name} {goods}",
@@ -53,6 +55,15 @@ CATALOGUE: dict[str, dict[str, Any]] = {
             "first": "{left} are left, and {a_day} are used a day.",
             "again": "It comes sooner than was told: {left} are left, and {a_day} are used a day.",
         },
+        "unusual": {
+            "working": "{units} on {day}. On a working day usually {usual}; up to {bound} fits {days} days before.",
+            "weekend": "{units} on {day}. At weekends usually {usual}; up to {bound} fits {days} days before.",
+        },
+        "device": {
+            "assigned": "{new} since {since}. Assigned is {before}.",
+            "seen": "{new} since {since}. Before it was {before}.",
+        },
+        "nothing_stopped": "Nothing is stopped. If nobody knows why: restrict or suspend the line.",
         "goods": "{units} of {service}",
         "for": {"nothing": "{goods}, for nothing", "money": "{goods} for {money}", "units": "{goods} for {wanted}"},
         "price_inside": "{price} for {block}, in the band from 0 to {most}; beyond the allowance {most} would be due",
@@ -117,6 +128,8 @@ CATALOGUE: dict[str, dict[str, Any]] = {
             "restriction": "{name}: {service} {action}",
             "consent": "{name}: {limit} darf überschritten werden",
             "forecast": "{name}: {service} reicht bis {when}",
+            "anomaly": "{name}: ungewöhnlich viel {service}",
+            "device": "{name}: SIM in neuem Gerät",
         },
         "trade": {
             "offered": "{other} bietet {name} {goods} an",
@@ -143,6 +156,15 @@ CATALOGUE: dict[str, dict[str, Any]] = {
             "first": "{left} sind übrig, {a_day} werden am Tag verbraucht.",
             "again": "Früher als gemeldet: {left} sind übrig, {a_day} werden am Tag verbraucht.",
         },
+        "unusual": {
+            "working": "{units} am {day}. An Werktagen meist {usual}; bis {bound} passt zu {days} Tagen davor.",
+            "weekend": "{units} am {day}. Am Wochenende meist {usual}; bis {bound} passt zu {days} Tagen davor.",
+        },
+        "device": {
+            "assigned": "{new} seit {since}. Zugeordnet ist {before}.",
+            "seen": "{new} seit {since}. Vorher war es {before}.",
+        },
+        "nothing_stopped": "Nichts wird gesperrt. Weiß niemand, warum: Anschluss einschränken oder stilllegen.",
         "goods": "{units} {service}",
         "for": {"nothing": "{goods}, umsonst", "money": "{goods} für {money}", "units": "{goods} gegen {wanted}"},
         "price_inside": "{price} je {block}, im Band von 0 bis {most}; nach dem Kontingent wären {most} fällig",

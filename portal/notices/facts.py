@@ -104,6 +104,15 @@ def _outlook(
     return facts
 
 
+def price_facts(enterprise_id: int, service: int, at: datetime) -> Facts:
+    """Currency, the price beyond and the end of the cycle, for facts that are not used of total."""
+    terms = terms_at(enterprise_id, at)
+    facts: Facts = {"currency": terms.currency} | _price(terms, service, at)
+    if terms.cycle is not None:
+        facts["cycle_ends_at"] = terms.cycle.ends_at.isoformat()
+    return facts
+
+
 def _price(terms: Terms, service: int, at: datetime) -> Facts:
     """What a block costs at home beyond the allowance."""
     if terms.contract_id is None:

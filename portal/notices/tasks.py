@@ -11,7 +11,7 @@ from django.db import Error
 
 from balances.models import Enterprise
 from portal.live import publish
-from portal.notices import deliver, forecast, outbox
+from portal.notices import deliver, forecast, outbox, watch
 
 log = structlog.get_logger(__name__)
 
@@ -62,3 +62,18 @@ def foresee_enterprise(*, enterprise_id: int) -> None:
         publish.noticed(forecast.tell(enterprise_id=enterprise_id, at=datetime.now(UTC)).user_ids)
     except Error as error:
         log.warning("notices.interrupted", enterprise_id=enterprise_id, error=str(error))
+
+
+@shared_task
+def watch_usage() -> None:
+    """Every minute: lines that leave their pattern, SIMs in new devices."""
+    try:
+        publish.noticed(watch.turn(at=datetime.now(UTC)).user_ids)
+    except Error as error:
+        log.warning("notices.interrupted", error=str(error))
+
+
+@shared_task
+def forget_days() -> None:
+    """Every day: days that no pattern is taken of any more."""
+    watch.forget(at=datetime.now(UTC))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -41,6 +41,8 @@ def state_of(notice: Notice) -> str:
         return "wanted" if facts["said"] in trades.ASKING else "info"
     if notice.kind == NoticeKind.FORECAST:
         return "near" if notice.severity == Severity.CRITICAL else "watch"
+    if notice.kind in (NoticeKind.ANOMALY, NoticeKind.DEVICE):
+        return "watch"
     if notice.kind not in (NoticeKind.THRESHOLD, NoticeKind.LIMIT) or "percent" not in facts:
         return "info"
     used, total = _used_of(facts)
@@ -125,7 +127,24 @@ class _Writer:
         if self.notice.kind == NoticeKind.FORECAST:
             left, a_day = self._quantity(self.facts["remaining_units"]), self._quantity(self.facts["units_per_day"])
             return self.say["pace"]["again" if self.facts["is_again"] else "first"].format(left=left, a_day=a_day)
+        if self.notice.kind == NoticeKind.ANOMALY:
+            return self._unusual()
+        if self.notice.kind == NoticeKind.DEVICE:
+            return self._device()
         return what or ""
+
+    def _unusual(self) -> str:
+        facts = self.facts
+        amounts = {name: self._quantity(facts[f"{name}_units"]) for name in ("usual", "bound")}
+        day = figures.civil_day(date.fromisoformat(facts["day"]))
+        units = self._quantity(facts["day_units"])
+        return self.say["unusual"][facts["day_kind"]].format(units=units, day=day, days=facts["days"], **amounts)
+
+    def _device(self) -> str:
+        facts = self.facts
+        new, before = (f"{facts[f'model{x}']} IMEI {facts[f'imei{x}']}".strip() for x in ("", "_before"))
+        key = "assigned" if facts["is_assigned_before"] else "seen"
+        return self.say["device"][key].format(new=new, before=before, since=self._moment("since"))
 
     def _amount(self) -> str:
         amount = self.facts.get("amount")
@@ -155,6 +174,8 @@ class _Writer:
         say, facts, parts = self.say["next"], self.facts, []
         if self.notice.kind == NoticeKind.TRADE:
             return self._next_of_trade()
+        if self.notice.kind in (NoticeKind.ANOMALY, NoticeKind.DEVICE):
+            parts.append(self.say["nothing_stopped"])
         if facts.get("action") and self.notice.kind == NoticeKind.LIMIT:
             used, total = _used_of(facts)
             key = "limit_reached" if used >= total else "limit_ahead"
