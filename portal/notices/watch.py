@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
@@ -77,7 +78,8 @@ def turn(*, at: datetime) -> outbox.Told:
         WatchMark.objects.bulk_create([WatchMark(enterprise_id=e) for e in everybody], ignore_conflicts=True)
         marks = list(WatchMark.objects.select_for_update().order_by("enterprise_id"))
         states = ChargingState.objects.in_bulk([mark.enterprise_id for mark in marks])
-        recent, histories = [], []
+        recent: list[WatchMark] = []
+        histories: list[WatchMark] = []
         for mark in marks:
             state = states.get(mark.enterprise_id)
             if state is None or state.charge_sequence <= mark.sequence:
@@ -101,7 +103,7 @@ def turn(*, at: datetime) -> outbox.Told:
 def _read(sequences: dict[int, tuple[int, int]], charged_since: datetime, at: datetime) -> list[Found]:
     """Count the usage of charges beyond the first number up to the second, and note its devices."""
     zones = {enterprise_id: terms_at(enterprise_id, at).zone for enterprise_id in sequences}
-    values = {
+    values: dict[str, Any] = {
         "enterprises": list(sequences),
         "zones": [zone.key for zone in zones.values()],
         "after": [after for after, _ in sequences.values()],
