@@ -12,6 +12,6 @@ FORWARD = (
 
 
 class Migration(migrations.Migration):
-    dependencies = [("balances", "0008_trading")]
+    dependencies = [("balances", "0009_loans")]
 
     operations = [migrations.RunSQL(FORWARD, "DROP INDEX usagerecord_by_charging")]
