@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("balances", "0009_usage_by_charging_time"),
+        ("balances", "0010_usage_by_charging_time"),
         ("portal", "0004_notices_of_forecasts"),
     ]
 
