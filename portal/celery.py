@@ -15,7 +15,8 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 def _declare_queues(sender: Celery, **_) -> None:
     from django.conf import settings
 
-    names = (*settings.CHARGING_QUEUES, settings.NOTICES_QUEUE, settings.CELERY_TASK_DEFAULT_QUEUE)
+    own = (settings.NOTICES_QUEUE, settings.SENDING_QUEUE, settings.CELERY_TASK_DEFAULT_QUEUE)
+    names = (*settings.CHARGING_QUEUES, *own)
     sender.conf.task_queues = [Queue(name) for name in names]
 
 

@@ -148,6 +148,8 @@ CELERY_TIMEZONE = "UTC"
 CHARGING_QUEUES = [f"charging.{n}" for n in range(4)]
 CELERY_TASK_DEFAULT_QUEUE = "maintenance"
 NOTICES_QUEUE = "notices"
+#: Served by workers of its own alone: a slow mail server must hold up neither charging nor the inbox.
+SENDING_QUEUE = "sending"
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     "sweep-inbox": {"task": "portal.charging.tasks.sweep_inbox", "schedule": timedelta(seconds=3)},
@@ -169,7 +171,17 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"queue": NOTICES_QUEUE, "expires": 30},
     },
     "send-deliveries": {
-        "task": "portal.notices.tasks.send",
+        "task": "portal.notices.tasks.send_mails",
+        "schedule": timedelta(seconds=5),
+        "options": {"queue": SENDING_QUEUE, "expires": 5},
+    },
+    "post-webhooks": {
+        "task": "portal.notices.tasks.post_webhooks",
+        "schedule": timedelta(seconds=5),
+        "options": {"queue": SENDING_QUEUE, "expires": 5},
+    },
+    "escalate-notices": {
+        "task": "portal.notices.tasks.escalate",
         "schedule": timedelta(seconds=5),
         "options": {"queue": NOTICES_QUEUE, "expires": 30},
     },
@@ -386,6 +398,8 @@ EMAIL_FILE_PATH = str(DATA_DIR / "mail")
 EMAIL_TIMEOUT = 5
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Enterprise portal <portal@localhost>")
 #: Hosts (`host` or `host:port`) to which webhooks may go without TLS or at a private address; all others may not.
+#: After a first failure; each further pause is twice as long, up to an hour.
+SENDING_FIRST_PAUSE_SECONDS = env.int("SENDING_FIRST_PAUSE_SECONDS", default=30)
 WEBHOOK_ALLOWED_HOSTS = frozenset(env.list("WEBHOOK_ALLOWED_HOSTS", default=[]))
 
 # --- logging -----------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ READY_SECONDS = 90
 
 
 class Stack:
-    """One running portal. Programs are named `web`, `charging1`, `charging2`, ... and `beat`."""
+    """One running portal. Programs are named `web`, `charging1`, `charging2`, ..., `sender` and `beat`."""
 
     def __init__(
         self,
@@ -34,6 +34,7 @@ class Stack:
         *,
         workers: int = 1,
         beat: bool = True,
+        sender: bool = False,
         servers: embedded.Servers | None = None,
     ) -> None:
         self.port = free_port()
@@ -53,6 +54,8 @@ class Stack:
         self._define("web", service.web_command("127.0.0.1", self.port))
         for number in range(1, workers + 1):
             self._define_worker(number)
+        if sender:
+            self._define("sender", service.sender_command(f"sender-{self.port}"))
         if beat:
             self._define("beat", service.beat_command())
 
@@ -168,11 +171,11 @@ def live_stack(*, workers: int = 1, beat: bool = True) -> Iterator[Stack]:
 
 
 @contextmanager
-def own_stack(*, workers: int = 2, beat: bool = True, durable: bool = False) -> Iterator[Stack]:
+def own_stack(*, workers: int = 2, beat: bool = True, durable: bool = False, sender: bool = False) -> Iterator[Stack]:
     """A stack on an empty, migrated database and a Valkey of its own, which the test may kill."""
     with throwaway.servers(durable=durable) as servers:
         environment = {**servers.environment(), "DATA_DIR": str(servers.data_dir)}
-        stack = Stack(environment, workers=workers, beat=beat, servers=servers)
+        stack = Stack(environment, workers=workers, beat=beat, sender=sender, servers=servers)
         try:
             stack.manage("migrate", "--noinput", "--verbosity=0")
             yield stack.start()

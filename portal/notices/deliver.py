@@ -8,13 +8,15 @@ out again with the same Message-ID, a webhook with the same webhook-id, so that 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import structlog
-from django.db import transaction
-from django.db.models import Q
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
 
 from portal.live import publish
 from portal.models import Channel, Delivery, DeliveryState
@@ -22,22 +24,51 @@ from portal.notices import mail, webhooks
 
 log = structlog.get_logger(__name__)
 
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=1)
+LONGEST_PAUSE = timedelta(hours=1)
 #: Pauses double to an hour: so many attempts take a day.
 MOST_ATTEMPTS = 30
 BATCH = 100
 #: Webhooks are posted side by side: a slow one must not keep the others, or the worker, waiting.
 AT_ONCE = 8
+_MAILS, _WEBHOOKS = 4_811_010, 4_811_011  # any numbers: the advisory locks of turns
 
 
 def pause_after(attempts: int) -> timedelta:
     """How long to wait after so many attempts: 30 s, a minute, two, ... an hour."""
-    return min(FIRST_PAUSE * 2 ** min(max(attempts - 1, 0), 20), LONGEST_PAUSE)
+    first = timedelta(seconds=settings.SENDING_FIRST_PAUSE_SECONDS)
+    return min(first * 2 ** min(max(attempts - 1, 0), 20), LONGEST_PAUSE)
 
 
 def send_due(*, at: datetime) -> int:
-    """Send everything that is due; returns how many deliveries were tried. Never raises for a recipient's trouble."""
+    """All of it in turn; returns how many deliveries were tried. Never raises for a recipient's trouble."""
     publish.noticed(escalate(at=at))
+    return send_mails(at=at) + post_webhooks(at=at)
+
+
+@contextmanager
+def _alone(turn: int) -> Iterator[bool]:
+    """Whether this is the only turn of its kind: a slow mail server must not take every thread of the sender.
+
+    The lock is the connection's, so it goes with whoever is killed.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [turn])
+        has_it = cursor.fetchone()[0]
+    try:
+        yield has_it
+    finally:
+        if has_it:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [turn])
+
+
+def send_mails(*, at: datetime) -> int:
+    """Send the e-mails that are due, a user's together; returns how many deliveries were tried."""
+    with _alone(_MAILS) as is_alone:
+        return _send_mails(at) if is_alone else 0
+
+
+def _send_mails(at: datetime) -> int:
     tried = 0
     mails: dict[int, list[Delivery]] = defaultdict(list)
     for delivery in _take(Channel.EMAIL, at):
@@ -48,13 +79,23 @@ def send_due(*, at: datetime) -> int:
         problem = post.send([d for d in deliveries if not _is_read_by_somebody(d)])
         _settle(deliveries, problem, at)
     post.close()
+    return tried
+
+
+def post_webhooks(*, at: datetime) -> int:
+    """Post the webhooks that are due, side by side; returns how many were tried."""
+    with _alone(_WEBHOOKS) as is_alone:
+        return _post_webhooks(at) if is_alone else 0
+
+
+def _post_webhooks(at: datetime) -> int:
     posts = _take(Channel.WEBHOOK, at)
     if posts:
         bodies = [webhooks.request_of(delivery, at) for delivery in posts]  # the database is this thread's alone
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
             for delivery, problem in zip(posts, pool.map(webhooks.post, bodies), strict=True):
                 _settle([delivery], problem, at)
-    return tried + len(posts)
+    return len(posts)
 
 
 def escalate(*, at: datetime) -> set[int]:
@@ -116,10 +157,17 @@ def _settle(deliveries: Sequence[Delivery], problem: str, at: datetime) -> None:
         delivery.save(update_fields=["state", "sent_at", "next_at", "problem"])
 
 
+def given_up(enterprise_ids: Sequence[int]) -> QuerySet[Delivery]:
+    """E-mails and webhooks of these enterprises that nobody tries any more, latest first."""
+    found = Delivery.objects.filter(notice__enterprise_id__in=enterprise_ids, state=DeliveryState.FAILED)
+    return found.exclude(channel=Channel.PORTAL).select_related("notice", "user", "endpoint").order_by("-id")
+
+
 def replay(*, delivery: Delivery, at: datetime) -> Delivery:
-    """Send a webhook again, whatever became of it: attempts begin anew, its webhook-id stays."""
+    """Send an e-mail or webhook again, whatever became of it: attempts begin anew, its id stays."""
     with transaction.atomic():
-        again = Delivery.objects.select_for_update(of=("self",)).get(id=delivery.id, channel=Channel.WEBHOOK)
+        sendable = Delivery.objects.select_for_update(of=("self",)).exclude(channel=Channel.PORTAL)
+        again = sendable.get(id=delivery.id)
         again.state, again.attempts, again.next_at = DeliveryState.WAITING, 0, at
         again.save(update_fields=["state", "attempts", "next_at"])
     return again

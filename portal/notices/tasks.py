@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -39,10 +40,26 @@ def sweep() -> None:
 
 
 @shared_task
-def send() -> None:
-    """Every few seconds, and after each collection: what is due goes out."""
+def escalate() -> None:
+    """Every few seconds: what nobody has read rises to the next ones."""
+    _guarded(lambda at: publish.noticed(deliver.escalate(at=at)))
+
+
+@shared_task
+def send_mails() -> None:
+    """Every few seconds, by a worker that does nothing else: e-mails that are due."""
+    _guarded(lambda at: deliver.send_mails(at=at))
+
+
+@shared_task
+def post_webhooks() -> None:
+    """Every few seconds, by a worker that does nothing else: webhooks that are due."""
+    _guarded(lambda at: deliver.post_webhooks(at=at))
+
+
+def _guarded(turn: Callable[[datetime], object]) -> None:
     try:
-        deliver.send_due(at=datetime.now(UTC))
+        turn(datetime.now(UTC))
     except Error as error:
         log.warning("notices.interrupted", error=str(error))
 

@@ -32,9 +32,18 @@ def web_command(host: str, port: int) -> list[str]:
 
 def worker_command(name: str) -> list[str]:
     """A Celery worker of one process: charging wants whole cores, so more workers, not bigger ones."""
-    options = ["-P", "solo", "-c", "1", "-n", f"{name}@%h", "-l", "WARNING"]
+    return _worker(name, "-P", "solo", "-c", "1", "-X", "sending")
+
+
+def sender_command(name: str) -> list[str]:
+    """The worker that sends e-mails and webhooks, side by side, and does nothing else: receivers may be slow."""
+    return _worker(name, "-P", "threads", "-c", "2", "-Q", "sending")
+
+
+def _worker(name: str, *options: str) -> list[str]:
     alone = ["--without-mingle", "--without-gossip"]  # what workers tell each other helps nobody here
-    return [sys.executable, "-m", "celery", "-A", "portal", "worker", *options, *alone]
+    named = ["-n", f"{name}@%h", "-l", "WARNING"]
+    return [sys.executable, "-m", "celery", "-A", "portal", "worker", *options, *named, *alone]
 
 
 def beat_command() -> list[str]:

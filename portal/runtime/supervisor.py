@@ -123,6 +123,7 @@ class Supervisor:
         commands = {"web": service.web_command(options.host, options.port)}
         for number in range(1, options.charging_workers + 1):
             commands[f"charging{number}"] = service.worker_command(f"charging{number}")
+        commands["sender"] = service.sender_command("sender")
         commands["beat"] = service.beat_command()
         begun = time.monotonic()
         for name, command in commands.items():
@@ -139,7 +140,7 @@ class Supervisor:
         new.start()
 
     def _wait_until_ready(self, begun: float) -> None:
-        names = f"Web server, {self.options.charging_workers} charging workers and beat"
+        names = f"Web server, {self.options.charging_workers} charging workers, sender and beat"
         told = ""
         while True:
             self._keep_running()

@@ -363,11 +363,22 @@ def webhook_list(request: HttpRequest) -> HttpResponse:
         deliver.replay(delivery=get_object_or_404(posted, id=request.POST.get("delivery") or 0), at=doing["at"])
         messages.success(request, "It is posted again within seconds, with the same id.")
         return redirect("webhooks")
+    if request.POST.get("action") == "send-again":
+        failed = get_object_or_404(deliver.given_up(list(whole)), id=request.POST.get("delivery") or 0)
+        deliver.replay(delivery=failed, at=doing["at"])
+        messages.success(request, "It is tried again within seconds.")
+        return redirect("webhooks")
     made = attempt(form, lambda values: webhooks.add(**values, **doing))
     endpoints = _endpoints(request).select_related("enterprise").order_by("disabled_at", "-id")
     log = Delivery.objects.filter(endpoint__in=endpoints).select_related("notice__account", "endpoint")
     page = Paginator(log.order_by("-id"), A_PAGE).get_page(request.GET.get("page"))
-    context = {"form": form, "made": made, "endpoints": endpoints, "page_obj": page}
+    context = {
+        "form": form,
+        "made": made,
+        "endpoints": endpoints,
+        "page_obj": page,
+        "given_up": deliver.given_up(list(whole))[:A_PAGE],
+    }
     response = render(request, "notices/webhooks.html", context)
     response["Cache-Control"] = "no-store"
     return response
