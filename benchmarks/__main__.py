@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 from portal.runtime import embedded
@@ -58,7 +59,6 @@ def main() -> int:
         servers = embedded.start(data_dir, durable=True, end_with_parent=True)
         os.environ.update(servers.environment(), DATA_DIR=str(data_dir), SECRET_KEY="only-for-benchmarks")
         os.environ.update(DJANGO_SETTINGS_MODULE="portal.settings", PORTAL_TESTING="1", LOG_LEVEL="WARNING")
-        _migrate()
         import django
 
         django.setup()
@@ -66,10 +66,14 @@ def main() -> int:
         if wanted and wanted not in known:
             print(f"There is no figure “{wanted}”; known are {', '.join(known)}.", file=sys.stderr)
             return 2
-        for name, measure in known.items():
-            if not wanted or name == wanted:
-                for result in measure(quick):
-                    print(json.dumps({"figure": name, **result}), flush=True)
+        from benchmarks import programs
+
+        with programs.kept() if quick else nullcontext():
+            _migrate()
+            for name, measure in known.items():
+                if not wanted or name == wanted:
+                    for result in measure(quick):
+                        print(json.dumps({"figure": name, **result}), flush=True)
         servers.stop(at_once=True)
     finally:
         for folder in reversed(embedded.folders(data_dir)):

@@ -15,7 +15,7 @@ from balances.units import Service
 from benchmarks import enterprises
 from policies import limits, publishing, replaying
 
-RECORDS, QUICK_RECORDS = 1_000_000, 50_000
+RECORDS, QUICK_RECORDS = 1_000_000, 20_000
 DAYS = 80
 LINES = 1_000
 
@@ -30,7 +30,8 @@ FROM generate_series(1, %(records)s) AS n,
 _CHARGES = """
 INSERT INTO balances_chargeline (enterprise_id, usage_id, number, used_at, starts_at, cycle_start, payer, path_id,
     version_id, rate_id, units, overage_units, amount_micros, reasons, charge_sequence)
-SELECT enterprise_id, id, 0, used_at, used_at, used_at, 1, %(path)s, %(version)s, %(rate)s, units, units / 2, 2000,
+SELECT enterprise_id, id, 0, used_at, used_at, date_trunc('month', used_at), 1,
+    %(path)s, %(version)s, %(rate)s, units, units / 2, 2000,
     'partly', 1
 FROM balances_usagerecord WHERE enterprise_id = %(enterprise)s
 """

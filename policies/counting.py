@@ -8,8 +8,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import connection
+from django.db.models import Sum
 
+from balances.models import Counter
 from balances.models.accounts import Line
+from balances.models.counters import Grain, OwnerKind
 from policies.models import Limit
 
 #: Usage is never charged later than so many days after it was used (`portal.charging.state.OLDEST_USAGE`).
@@ -51,11 +54,37 @@ OF_TAG = """
 """
 
 
+#: Windows whose periods accounts are counted by anyway.
+_GRAINS = {"cycle": Grain.CYCLE, "day": Grain.DAY}
+
+
+def _used_by_counters(limit: Limit, account_id: int) -> dict[datetime, int]:
+    counters = Counter.objects.filter(
+        enterprise_id=limit.enterprise_id,
+        owner_kind=OwnerKind.ACCOUNT,
+        owner_id=account_id,
+        grain=_GRAINS[limit.window],
+        period_start__gte=limit.counts_from,
+    )
+    if limit.service is not None:
+        counters = counters.filter(service=limit.service)
+    if limit.zone_id is not None:
+        counters = counters.filter(zone_id=limit.zone_id)
+    if limit.is_abroad:
+        counters = counters.filter(zone__is_home=False)
+    amount = Sum("amount_micros" if limit.measure == "money" else "used_units")
+    used = counters.order_by().values("period_start").annotate(used=amount).values_list("period_start", "used")
+    return {start: int(units) for start, units in used if units}
+
+
 def used_so_far(limit: Limit) -> dict[datetime, int]:
     """What a limit has counted by start of period, from the charge lines. Needs the enterprise's lock to stay true.
 
-    By the line's own usage where a line owns it; otherwise all charge lines of the enterprise since then are read.
+    By the line's own usage where a line owns it; by counters where an account's periods are those of counters, cycles
+    and civil days; otherwise all charge lines of the enterprise since then are read.
     """
+    if limit.account_id is not None and limit.window in _GRAINS:
+        return _used_by_counters(limit, limit.account_id)
     parameters: dict[str, int | list[int]] = {"limit": limit.id}
     if limit.line_id is not None:
         owner = "u.line_id = %(line)s"
