@@ -15,7 +15,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Q
 
-from balances import audit, locks, trading_moves
+from balances import locks, trading_moves
 from balances.errors import Refused
 from balances.ledger import Change, KeyConflict, NotEnough
 from balances.models import Bucket, Loan, Offer, OfferAct, Trade
@@ -88,7 +88,7 @@ def repay(
             transfer = transfer or uuid.uuid4()
             changes = trading_moves.across(cursor, source, loan.lender_id, wanted, transfer, False, False, at)
             trading_moves.post(cursor, loan.enterprise_id, changes, actor, at)
-            _count(loan, wanted, ActKind.REPAID, transfer, actor, at)
+            _count(loan, wanted, ActKind.REPAID, transfer, actor, at, at)
         return loan
 
 
@@ -101,9 +101,9 @@ def check_repay(*, at: datetime, **wish: Any) -> Loan:
 
 
 def forgive(*, loan: Loan, actor: str, at: datetime) -> Loan:
-    """Ask for nothing of a loan any more, as its lender; what is unused of it goes back all the same.
+    """Ask for nothing more of a loan that was due, as its lender: before, its units are the borrower's to use.
 
-    Forgiving again gives the first answer. Raises LoanEnded, Busy.
+    What came free since goes back. Forgiving again gives the first answer. Raises LoanEnded, Refused, Busy.
     """
     with locks.enterprise(loan.enterprise_id), connection.cursor() as cursor:
         loan = Loan.objects.select_related("bucket", "trade__offer").get(id=loan.id)
@@ -111,6 +111,8 @@ def forgive(*, loan: Loan, actor: str, at: datetime) -> Loan:
             return loan
         if not loan.owed_units:
             raise LoanEnded("Nothing of this loan is owed any more.", field="loan")
+        if loan.state == LoanState.LENT:
+            raise Refused("This loan is not due yet: what it comes to is not known before.", field="loan")
         unused = min(loan.bucket.remaining_units, loan.owed_units)
         if loan.bucket.closed_at is None and unused:
             _bring_back(cursor, loan, unused, ActKind.RETURNED, None, actor, at, at)
@@ -185,15 +187,17 @@ def _bring_back(
             Change(loan.from_bucket_id, EntryKind.TRANSFER_OUT, -units, at, None, transfer),
         ]
         trading_moves.post(cursor, loan.enterprise_id, changes, actor, recorded_at)
-    _count(loan, units, kind, transfer if units else None, actor, at)
+    _count(loan, units, kind, transfer if units else None, actor, at, recorded_at)
 
 
-def _count(loan: Loan, units: int, kind: str, transfer: uuid.UUID | None, actor: str, at: datetime) -> None:
+def _count(
+    loan: Loan, units: int, kind: str, transfer: uuid.UUID | None, actor: str, at: datetime, recorded_at: datetime
+) -> None:
     loan.returned_units += units
     if not loan.owed_units:
         loan.state, loan.closed_at = LoanState.RETURNED, at
     loan.save(update_fields=["returned_units", "state", "closed_at"])
-    note(loan.trade.offer, kind, units, actor[: audit.ACTOR_LENGTH], at, loan.trade, transfer)
+    note(loan.trade.offer, kind, units, actor, at, loan.trade, transfer, recorded_at=recorded_at)
 
 
 def _transfer_of(loan: Loan, key: str | None) -> uuid.UUID | None:

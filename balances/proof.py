@@ -398,6 +398,19 @@ CHECKS: tuple[Check, ...] = (
         """,
     ),
     Check(
+        "standing-runs-are-their-trades",
+        "What a run of a standing transfer gave is what its trades give, to the account that it is for.",
+        """
+        SELECT format('run %%s of standing transfer %%s: %%s units, its trades %%s', r.id, r.standing_id, r.units,
+            t.units)
+        FROM balances_standingrun r JOIN balances_standingtransfer s ON s.id = r.standing_id CROSS JOIN LATERAL (
+            SELECT coalesce(sum(t.units), 0) AS units, coalesce(bool_or(t.account_id <> s.to_account_id), false) AS led
+            FROM balances_trade t WHERE t.run_id = r.id) t
+        WHERE r.enterprise_id = coalesce(%(enterprise)s, r.enterprise_id) AND (r.units <> t.units OR t.led
+            OR r.units > s.units)
+        """,
+    ),
+    Check(
         "returns-have-their-entries",
         "Each act that brought units of a loan back is one transfer of so many units.",
         """

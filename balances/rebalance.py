@@ -33,6 +33,7 @@ def carry_out(
     """
     if not 1 <= len(transfers) <= MOST_TRANSFERS:
         raise Refused(f"Name 1 to {MOST_TRANSFERS} transfers.", field="transfers")
+    key = f"rebalance:{key}" if key else None
     with locks.enterprise(account.enterprise_id):
         if key and (first := _done_before(account, transfers, key)):
             return first

@@ -112,7 +112,7 @@ def offer(
             trading_moves.hold(cursor, bucket, gives_units, actor, at)
         note(made, ActKind.OFFERED, units, actor, at)
         if counters is not None:
-            note(counters, ActKind.COUNTERED, units, actor, at)
+            note(counters, ActKind.COUNTERED, units, actor, at, answer=made)
         return made
 
 
@@ -299,7 +299,7 @@ def _end(cursor, offer: Offer, state: str, kind: str, actor: str, at: datetime, 
     units, offer.held_units = offer.open_units, offer.held_units - freed
     offer.state, offer.closed_at = state, at
     _keep(offer)
-    note(offer, kind, units, actor, at)
+    note(offer, kind, units, actor, at, recorded_at=recorded_at)
 
 
 def _undo_waiting(cursor, trade: Trade, state: str, kind: str, actor: str, at: datetime, recorded_at: datetime) -> None:
@@ -319,7 +319,7 @@ def _undo_waiting(cursor, trade: Trade, state: str, kind: str, actor: str, at: d
     trading_moves.post(cursor, offer.enterprise_id, changes, actor, recorded_at)
     _decide(trade, state, actor, at)
     _keep(offer)
-    note(offer, kind, trade.units, actor, at, trade)
+    note(offer, kind, trade.units, actor, at, trade, recorded_at=recorded_at)
 
 
 # --- what may be -------------------------------------------------------------------------------------------------

@@ -68,6 +68,13 @@ def refuse_circle(bucket: Bucket | None, receiver: Account) -> None:
         )
 
 
+def may_go(bucket: Bucket, receiver: Account, *, may_regift: bool) -> bool:
+    """Whether units of a bucket may go to an account: not back, nor on where that is forbidden."""
+    line = _line_of(bucket)
+    is_traded = any(source.kind == BucketKind.TRADE for source in line)
+    return (may_regift or not is_traded) and all(source.account_id != receiver.id for source in line)
+
+
 def _line_of(bucket: Bucket) -> list[Bucket]:
     """The bucket and all that its units came from, nearest first."""
     line = [bucket]

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from typing import Any
 
+from django.db import transaction
 from django.db.models import Q
 
 from balances import audit, fields, locks
@@ -124,6 +126,15 @@ def set_terms(
             at=at,
         )
         return terms
+
+
+def check_terms(*, account: Account, service: int, at: datetime, **wish: Any) -> TermsInForce:
+    """What would hold for the account if `set_terms` said so; says nothing, refuses what it would."""
+    with transaction.atomic():
+        set_terms(account=account, service=service, **wish, actor="nobody", at=at)
+        after = terms_of(account, service)
+        transaction.set_rollback(True)
+        return after
 
 
 def band(enterprise_id: int, service: int, zone_ids: list[int], at: datetime) -> Band:

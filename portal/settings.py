@@ -161,6 +161,10 @@ CELERY_BEAT_SCHEDULE = {
     "lift-restrictions": {"task": "portal.charging.tasks.lift_restrictions", "schedule": timedelta(minutes=1)},
     "expire-offers": {"task": "portal.charging.tasks.expire_offers", "schedule": timedelta(seconds=15)},
     "return-loans": {"task": "portal.charging.tasks.return_loans", "schedule": timedelta(seconds=15)},
+    "run-standing-transfers": {
+        "task": "portal.charging.tasks.run_standing_transfers",
+        "schedule": timedelta(minutes=1),
+    },
     "prepare-partitions": {
         "task": "portal.charging.tasks.prepare_partitions",
         "schedule": timedelta(hours=6),
@@ -372,6 +376,7 @@ SPECTACULAR_SETTINGS = {
         "TradeStateEnum": "balances.models.trading.TradeState",
         "OfferActKindEnum": "balances.models.trading.ActKind",
         "LoanStateEnum": "balances.models.trading.LoanState",
+        "StandingStateEnum": "balances.models.trading.StandingState",
     },
 }
 

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from balances import allocation, contingency, contracts, draw_caps, exchange, trading, trading_terms
+from balances import allocation, contingency, contracts, draw_caps, exchange, standing, trading, trading_terms
 from balances.allocation_plan import Wish
 from balances.models import AuditEvent, Bucket, Crossing, Exchange, SuspendedUsage, UsageRecord
 from balances.scope import Verb
@@ -251,9 +251,16 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     **_noun("trades", "trade", NORTHS_SEEN),
     ("GET", "rebalancing-proposals"): ("", Route(answers=(400,))),
     ("POST", "rebalancing-proposals"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    **_noun("standing-transfers", "standing transfer", NORTHS_SEEN),
+    ("POST", "standing-transfers"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("GET", "standing-transfers/<int:pk>/runs"): ("standing transfer", Route(may=NORTHS_SEEN)),
+    **{
+        ("POST", f"standing-transfers/<int:pk>/{act}"): ("standing transfer", Route(Verb.MANAGE, NORTHS, (200, 422)))
+        for act in ("pause", "resume", "end")
+    },
     **_noun("loans", "loan", NORTHS_SEEN),
     ("POST", "loans/<int:pk>/repay"): ("loan", Route(Verb.MANAGE, NORTHS, (200, 422))),
-    ("POST", "loans/<int:pk>/forgive"): ("loan", Route(Verb.MANAGE, NORTHS, (200, 422))),
+    ("POST", "loans/<int:pk>/forgive"): ("loan", Route(Verb.MANAGE, NORTHS, (422,))),  # not due
     **_noun("trading-terms", "trading terms", NORTHS_SEEN),
     ("POST", "trading-terms"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     ("GET", "trading-terms/in-force"): ("", Route(answers=(400,))),
@@ -364,6 +371,8 @@ class Things:
         trade = trading.accept(offer=offers[0], account=service_account, **doing)
         lending = trading.offer(**giving, gives_units=1, returns_at=NOW + timedelta(days=1), **doing)
         loan = trading.accept(offer=lending, account=service_account, **doing).loan
+        given_each_cycle = {"account": account, "to_account": service_account, "service": 1, "units": 1}
+        each_cycle = standing.make(**given_each_cycle, **doing)
         endpoint = webhooks.add(enterprise=house.enterprise, url="https://hooks.example.com/a", **doing)
         outbox.collect(enterprise_id=house.enterprise.id, at=NOW)
         notice = Notice.objects.get(line=house.lines["emil phone"], kind="threshold")
@@ -399,6 +408,7 @@ class Things:
             "trade": trade.id,
             "trading terms": terms.id,
             "loan": loan.id,
+            "standing transfer": each_cycle.id,
             "policy": policy.policy_id,
             "usage": UsageRecord.objects.earliest("id").id,
             "batch": batch,

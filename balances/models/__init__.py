@@ -21,7 +21,7 @@ from .contracts import Allowance, Contract, ContractVersion, ExchangeRate, Rate,
 from .counters import Counter, Crossing, Threshold
 from .ledger import Entry
 from .tags import LineTag
-from .trading import Loan, Offer, OfferAct, Trade, TradingTerms
+from .trading import Loan, Offer, OfferAct, StandingRun, StandingTransfer, Trade, TradingTerms
 from .usage import ChargeLine, SuspendedUsage, UsageBatch, UsageIdentity, UsagePart, UsageRecord, UsageSource
 
 __all__ = [
@@ -56,6 +56,8 @@ __all__ = [
     "Person",
     "Rate",
     "Reservation",
+    "StandingRun",
+    "StandingTransfer",
     "SuspendedUsage",
     "Threshold",
     "Trade",

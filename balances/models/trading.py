@@ -174,6 +174,9 @@ class Trade(models.Model):
     expires_at = models.DateTimeField(help_text="Not approved by then, it expires: the end of the buckets' cycle.")
     gave_transfer = models.UUIDField(null=True)
     got_transfer = models.UUIDField(null=True)
+    run = models.ForeignKey(
+        "balances.StandingRun", on_delete=models.PROTECT, null=True, related_name="trades", help_text="That made it."
+    )
     key = models.CharField(  # noqa: DJ001 - null, not '': it is unique
         max_length=160, null=True, unique=True, help_text="The caller's idempotency key, in a space of its own."
     )
@@ -220,6 +223,10 @@ class OfferAct(models.Model):
     transfer = models.UUIDField(null=True, help_text="Of units that came back: ties the two sides of the transfer.")
     actor = models.CharField(max_length=160)
     at = models.DateTimeField()
+    recorded_at = models.DateTimeField(null=True, help_text="When it was noted; what time does counts when it was due.")
+    answer = models.ForeignKey(
+        Offer, on_delete=models.PROTECT, null=True, related_name="+", help_text="Of a counter-offer: the new offer."
+    )
 
     objects = scoped(account=("offer__from_account_id", "offer__to_account_id", "trade__account_id"))
 
@@ -278,3 +285,82 @@ class Loan(models.Model):
     def owed_units(self) -> int:
         """What has not come back and still should."""
         return 0 if self.state == LoanState.FORGIVEN else self.units - self.returned_units
+
+
+class StandingState(models.TextChoices):
+    ACTIVE = "active", "Active"
+    PAUSED = "paused", "Paused"
+    ENDED = "ended", "Ended"
+
+
+class Shortage(models.TextChoices):
+    """What a run does when the giver has less than was meant."""
+
+    SKIP = "skip", "Moves nothing"
+    PART = "part", "Moves what is there"
+
+
+class StandingTransfer(models.Model):
+    """So many units from one account to another once in each cycle. Written only by `balances.standing`."""
+
+    enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.PROTECT, related_name="+")
+    from_account = models.ForeignKey("balances.Account", on_delete=models.PROTECT, related_name="+")
+    to_account = models.ForeignKey("balances.Account", on_delete=models.PROTECT, related_name="+")
+    service = models.SmallIntegerField(choices=SERVICE_CHOICES)
+    units = models.BigIntegerField()
+    day = models.SmallIntegerField(default=1, help_text="Civil day of the cycle on which it is due; 1: when it begins.")
+    on_shortage = models.CharField(max_length=4, choices=Shortage, default=Shortage.SKIP)
+    next_at = models.DateTimeField(help_text="When the next run is due.")
+    until = models.DateTimeField(null=True, help_text="No run is due at or after it.")
+    state = models.CharField(max_length=6, choices=StandingState, default=StandingState.ACTIVE)
+    key = models.CharField(  # noqa: DJ001 - null, not '': it is unique
+        max_length=160, null=True, unique=True, help_text="The caller's idempotency key, in a space of its own."
+    )
+    asked = models.JSONField(default=dict)
+    actor = models.CharField(max_length=160)
+    created_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    objects = scoped(account=("from_account_id", "to_account_id"))
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(units__gt=0, day__gte=1, day__lte=28), name="standing_within_bounds"),
+            models.CheckConstraint(condition=~Q(from_account=F("to_account")), name="standing_not_to_itself"),
+        ]
+        indexes = [
+            models.Index(fields=["from_account", "-id"], name="standing_by_giver"),
+            models.Index(fields=["to_account", "-id"], name="standing_by_receiver"),
+            models.Index(fields=["next_at"], condition=Q(state="active"), name="standing_to_run"),
+        ]
+
+
+class RunOutcome(models.TextChoices):
+    MOVED = "moved", "Moved"
+    PART = "part", "Moved in part"
+    SKIPPED = "skipped", "Skipped"
+    MISSED = "missed", "Missed"
+
+
+class StandingRun(models.Model):
+    """What a standing transfer did in a cycle, once. A trigger refuses UPDATE and DELETE."""
+
+    enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.PROTECT, related_name="+")
+    standing = models.ForeignKey(StandingTransfer, on_delete=models.PROTECT, related_name="runs")
+    cycle_start = models.DateTimeField()
+    outcome = models.CharField(max_length=7, choices=RunOutcome)
+    units = models.BigIntegerField(help_text="Given by its trades, waiting ones too.")
+    why = models.CharField(max_length=200, blank=True, help_text="Why not all of it.")
+    due_at = models.DateTimeField()
+    at = models.DateTimeField()
+
+    objects = scoped(account=("standing__from_account_id", "standing__to_account_id"))
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["standing", "cycle_start"], name="standing_run_once_a_cycle"),
+            models.CheckConstraint(
+                condition=Q(outcome__in=["moved", "part"], units__gt=0) | Q(outcome__in=["skipped", "missed"], units=0),
+                name="standing_run_says_what_it_did",
+            ),
+        ]

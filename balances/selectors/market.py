@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from django.db.models import Q
 
-from balances.models import Account, Bucket, Loan, Offer, Trade
+from balances.models import Account, Bucket, Loan, Offer, StandingRun, StandingTransfer, Trade
 from balances.models.buckets import BucketKind
-from balances.models.trading import LoanState, OfferState, TradeState
+from balances.models.trading import LoanState, OfferState, StandingState, TradeState
 from balances.pace import DayUsage, Estimate, estimate
 from balances.scope import Scope
 from balances.selectors import tree
@@ -62,6 +62,7 @@ class MarketPage:
     waiting: list[Trade]
     history: list[Trade]
     loans: list[Loan]
+    standing: list[tuple[StandingTransfer, StandingRun | None]]
 
 
 def market_page(scope: Scope, account_id: int, *, now: datetime | None = None) -> MarketPage:
@@ -95,7 +96,18 @@ def market_page(scope: Scope, account_id: int, *, now: datetime | None = None) -
             ),
             list(trades.filter(sides).exclude(state=TradeState.WAITING).order_by("-id")[:MOST_ROWS]),
             loans_of(scope, account),
+            standing_of(scope, account),
         )
+
+
+def standing_of(scope: Scope, account: Account) -> list[tuple[StandingTransfer, StandingRun | None]]:
+    """Standing transfers of the account, both ways, that have not ended; each with its last run."""
+    rows = StandingTransfer.objects.within(scope).exclude(state=StandingState.ENDED)
+    rows = rows.filter(Q(from_account=account) | Q(to_account=account)).select_related("from_account", "to_account")
+    found = list(rows.order_by("next_at", "id")[:MOST_ROWS])
+    runs = StandingRun.objects.filter(standing__in=found).order_by("standing_id", "-id").distinct("standing_id")
+    last = {run.standing_id: run for run in runs}
+    return [(row, last.get(row.id)) for row in found]
 
 
 def loans_of(scope: Scope, account: Account) -> list[Loan]:

@@ -80,7 +80,7 @@ class Loans(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     @extend_schema(request=None, responses={200: LoanSerializer})
     @action(detail=True, methods=["post"], filterset_class=None)
     def forgive(self, request, pk: int) -> Response:
-        """Ask for nothing more, as the lender; what is unused comes back all the same."""
+        """Ask for nothing more of a loan that was due, as the lender."""
         found = self.get_object()
         self._need(found, found.lender_id)
         return self.shown(loans.forgive(loan=found, **self.write_context))

@@ -9,7 +9,7 @@ import structlog
 from celery import shared_task
 from django.db import connection
 
-from balances import contingency, cycles, inventory, ledger, loans, trading
+from balances import contingency, cycles, inventory, ledger, loans, standing, trading
 from balances.errors import Refused
 from balances.models import Enterprise
 from policies import limits
@@ -109,6 +109,12 @@ def expire_offers() -> None:
 def return_loans() -> None:
     """Bring back what is unused of loans whose time has come; a missed turn is made up for by the next."""
     loans.return_due(actor="beat", at=datetime.now(UTC))
+
+
+@shared_task
+def run_standing_transfers() -> None:
+    """Give what standing transfers are due, once a cycle; a missed turn is made up for within its cycle."""
+    standing.run_due(actor="beat", at=datetime.now(UTC))
 
 
 @shared_task

@@ -17,6 +17,7 @@ from balances.models import Account, Contract, Device, Enterprise, Line, Operato
 from balances.models.accounts import DrawAbove
 from balances.units import GIB, Service
 from clients.traffic.profiles import RUNAWAY
+from portal.demo import market
 from portal.demo.past import ACTOR, Past
 from portal.demo.story import Story
 from portal.demo.terms import PRICES, TIME_ZONE, ZONES
@@ -53,6 +54,7 @@ class EnterpriseBuild:
         self._make_thresholds()
         for done, words in Past(self.story, self.enterprise).live_through():
             self.progress(f"{name}: {words}", 0.1 + 0.9 * done)
+        market.open_market(self.story, self.enterprise)
 
     # --- what there is ------------------------------------------------------------------------------------
 

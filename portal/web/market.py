@@ -22,9 +22,9 @@ from balances.models.trading import TradeState
 from balances.scope import Scope, Verb
 from balances.selectors import market, tree
 from balances.selectors.market import MarketPage
-from balances.units import Service
+from balances.units import SERVICE_NAMES, Service
 from portal import figures
-from portal.web import market_loans, quantities
+from portal.web import market_loans, market_standing, market_terms, quantities
 from portal.web.context import place
 from portal.web.forms import CivilTimeField, PortalForm, acting
 from portal.web.market_effects import effect, effects_seen
@@ -126,6 +126,9 @@ def market_of(request: HttpRequest, account_id: int) -> HttpResponse:
         "page": page,
         "form": form,
         "answered": answered,
+        "standing_form": market_standing.form_of(request, page),
+        "terms_form": market_terms.form_of(request, page),
+        "terms_services": [(int(service), SERVICE_NAMES[service]) for service in Service],
         "manages": manages,
         "section": "account-market",
         "address": reverse("account-market", args=[page.account.id]),
@@ -160,7 +163,10 @@ def _acted(
         (trading.approve if action == "approve" else trading.refuse)(trade=trade, **doing)
         messages.success(request, "The trade is settled." if action == "approve" else "The trade is refused.")
         return redirect(context["address"])
-    return market_loans.acted(request, page, context, action)
+    for part in (market_loans, market_standing, market_terms):
+        if answer := part.acted(request, page, context, action):
+            return answer
+    return None
 
 
 def _offer(

@@ -14,6 +14,7 @@ from balances.ledger import KeyConflict, NotEnough
 from balances.loans import LoanEnded
 from balances.models import Bucket, Entry, Loan, Offer, OfferAct
 from balances.models.trading import LoanState
+from balances.trading_acts import accounts_told
 from portal.charging import pipeline
 from tests.balances.test_ledger import give
 from tests.balances.test_trading import DATA_NO, VOICE_NO, accepted, held, offered, own, proven
@@ -62,6 +63,9 @@ def test_what_is_unused_goes_back_once_and_what_was_used_stays_owed(world: World
     assert (held(world, "N"), held(world, "S")) == ((35, 0), (0, 0))
     assert acts(loan) == [("accepted", 20), ("returned", 15)]
     assert Entry.objects.filter(bucket=loan.bucket).latest("id").at == DUE  # dated when it was due
+    told = OfferAct.objects.select_related("offer", "trade").latest("id")
+    assert (told.at, told.recorded_at) == (DUE, DUE + timedelta(hours=5))
+    assert accounts_told(told) == [world.accounts["N"].id, world.accounts["S"].id]
     assert proven(world)
 
 
@@ -144,11 +148,15 @@ def test_what_a_session_holds_at_the_return_follows_when_it_is_free(world: World
     assert proven(world)
 
 
-def test_the_lender_may_forgive_and_what_is_unused_goes_back_all_the_same(world: World):
+def test_the_lender_may_forgive_what_is_owed_but_not_call_a_loan_back(world: World):
     loan = lent(world)
     use(world, 5)
-    loan = loans.forgive(loan=loan, actor=ACTOR, at=START)
-    assert loans.forgive(loan=loan, actor=ACTOR, at=START) == loan
+    with pytest.raises(Refused, match="not due yet"):
+        loans.forgive(loan=loan, actor=ACTOR, at=START)
+    assert held(world, "S") == (15, 0)
+    loans.return_due(actor="beat", at=DUE)
+    loan = loans.forgive(loan=loan, actor=ACTOR, at=DUE)
+    assert loans.forgive(loan=loan, actor=ACTOR, at=DUE) == loan
     assert (loan.state, loan.returned_units, loan.owed_units) == (LoanState.FORGIVEN, 15, 0)
     assert acts(loan)[-2:] == [("returned", 15), ("forgiven", 5)]
     assert loans.return_due(actor="beat", at=DUE) == 0

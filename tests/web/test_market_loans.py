@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from balances.models import Bucket, Loan
+from balances.models import Bucket, Loan, StandingTransfer
 from balances.units import GIB
 from portal.web.forms import LOCAL
 from tests.cast import Cast
@@ -39,6 +39,22 @@ def test_a_loan_is_made_shown_and_given_back(cast: Cast, north: Bucket):
     assert "are still owed" in pressed(dora, taker, effect)
     north.refresh_from_db()
     assert north.remaining_units == 7 * GIB
-    carla.post(PAGE, giver, action="forgive", loan=loan.id)
+    assert "not due yet" in carla.post(PAGE, giver, action="forgive", loan=loan.id)
     loan.refresh_from_db()
-    assert loan.state == "returned"  # nothing was used: all of it came back, nothing was left to forgive
+    assert (loan.state, loan.owed_units) == ("lent", 3 * GIB)
+
+
+def test_a_standing_transfer_is_shown_before_it_is_made_and_can_be_paused_and_ended(cast: Cast, north: Bucket):
+    carla, giver = Browser(cast.carla), north.account_id
+    typed = {"standing-to": "SOUTH", "standing-service": "1", "standing-amount": "2 GiB", "standing-day": "28"}
+    shown = carla.post(PAGE, giver, action="standing", **typed, **{"standing-on_shortage": "part"})
+    assert "Before it is given each cycle" in shown
+    assert "8\u202fGiB" in shown  # North's ten, were it run now
+    assert not StandingTransfer.objects.exists()
+    assert "The first run is due on" in pressed(carla, giver, shown)
+    row = StandingTransfer.objects.get()
+    assert (row.units, row.on_shortage) == (2 * GIB, "part")
+    for act, state in (("pause", "paused"), ("resume", "active"), ("end", "ended")):
+        carla.post(PAGE, giver, action=act, standing=row.id)
+        row.refresh_from_db()
+        assert row.state == state
