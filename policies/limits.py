@@ -268,9 +268,12 @@ def end_exemption(*, exemption: Exemption, actor: str, at: datetime) -> None:
 
 
 def lift(*, restriction: Restriction, actor: str, at: datetime) -> Restriction:
-    """Lift a restriction by hand; the limit itself still stands. Lifting it twice changes nothing. Raises Busy."""
+    """Lift a restriction by hand; the limit itself still stands, and restricts the line anew with the next usage that
+    it refuses. Lifting it twice changes nothing. Raises Busy."""
     with locks.enterprise(restriction.enterprise_id):
         if _lift(Restriction.objects.filter(id=restriction.id), actor, at):
+            with connection.cursor() as cursor:  # workers forget that the line is restricted
+                ledger.advance(cursor, restriction.enterprise_id)
             _record_restriction(restriction, "restriction.lifted", actor, at)
     restriction.refresh_from_db()
     return restriction

@@ -241,10 +241,10 @@ class RestrictionState(models.TextChoices):
 
 
 class Restriction(models.Model):
-    """What the network is told of a line: one a line, service, limit and period, and again after each consent.
+    """What the network is told of a line: one standing a line, service, limit and period.
 
-    Written with the charge that used the limit up. `service` None: every service. Ends with the limit's period
-    (`until`), with a consent or an extension, or by hand.
+    Written with the charge that used the limit up, and anew with the next one that is refused after it was lifted.
+    `service` None: every service. Ends with the limit's period (`until`), with a consent or an extension, or by hand.
     """
 
     enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.PROTECT, related_name="restrictions")
@@ -266,8 +266,9 @@ class Restriction(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["limit", "period_start", "consents", "line", "service"],
+                condition=~Q(state="lifted"),
                 nulls_distinct=False,
-                name="restriction_once",
+                name="restriction_stands_once",
             ),
         ]
         indexes = [

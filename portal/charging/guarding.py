@@ -92,6 +92,7 @@ class Guarding:
         self.reached: list[Reached] = []
         self.restricted: list[Restricted] = []
         self._beyond: frozenset[int] = frozenset()  # limits whose room did not hold the event
+        self._cut_by: Watch | None = None  # the limit that refused part of it
         self._rules: Along | None = None  # rules of policies that apply to its kind
 
     def grant(self, watched: Watched, event: Event, there: Callable[[], int]) -> tuple[int, str]:
@@ -100,7 +101,7 @@ class Guarding:
         Nothing is drawn yet: what money limits grant follows from what the buckets would give (`there`).
         """
         units, starts = event.units, event.starts
-        self._beyond, self._rules = frozenset(), watched.rules
+        self._beyond, self._rules, self._cut_by = frozenset(), watched.rules, None
         if watched.turns != self.limits.turns or not watched.starts <= starts < watched.ends:
             self.limits.stand(self.cursor, watched, event.stretch, starts)
         near: list[Watch] = []
@@ -129,6 +130,7 @@ class Guarding:
         decider = watch_of.get(id(decision.guard))
         if decision.refused_units and decider is not None:
             decider.now.refused += decision.refused_units
+            self._cut_by = decider
         return decision.granted_units, _reasons(decision)
 
     def _guard(self, watch: Watch, watched: Watched, event: Event) -> Guard:
@@ -192,6 +194,9 @@ class Guarding:
             for watch in (*watched.units, *watched.money):
                 if watch.now.used >= watch.now.trip:
                     self._reach(watch, watch.now, event)
+        # Money may refuse with some of it left, because the next block costs more: then, too, the line has run into it.
+        if self._cut_by is not None and self._cut_by.now.used < self._cut_by.now.bound:
+            self._restrict(self._cut_by, self._cut_by.now, event)
 
     def _reach(self, watch: Watch, span: Span, event: Event) -> None:
         if event.starts >= watch.ends:

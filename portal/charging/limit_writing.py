@@ -31,7 +31,7 @@ _RESTRICTIONS = """
         state, enterprise_id, lifted_by)
     SELECT t.*, %s, '' FROM unnest(%s::bigint[], %s::smallint[], %s::text[], %s::bigint[], %s::timestamptz[],
         %s::smallint[], %s::timestamptz[], %s::timestamptz[], %s::text[]) AS t
-    ON CONFLICT (limit_id, period_start, consents, line_id, service) DO NOTHING
+    ON CONFLICT (limit_id, period_start, consents, line_id, service) WHERE state <> 'lifted' DO NOTHING
 """
 
 

@@ -481,7 +481,7 @@ def _restriction(request, row: Limit) -> Restriction:
 
 def _lift(request, row: Limit, doing: dict) -> str:
     limits.lift(restriction=_restriction(request, row), **doing)
-    return "The restriction is lifted. The limit itself still stands."
+    return "The restriction is lifted. The limit still stands, and restricts the line again with the next refusal."
 
 
 def _approve(request, row: Limit, doing: dict) -> str:

@@ -184,6 +184,41 @@ def test_money_is_counted_across_services_and_grants_what_costs_nothing(world: W
     assert sound(world)
 
 
+def test_money_that_cannot_buy_the_next_unit_restricts_the_line(world: World):
+    held = limit(world, "R", 400_000, measure="money", service=None)
+    charge(world, used("1", "a", 55, service="voice"), used("2", "a", 500, network="310"))
+    assert so_far(held)[0] < 400_000
+    assert [(one.line, one.service) for one in restrictions(held)] == [(world.lines["a"], Service.DATA)]
+    charge(world, used("3", "a", 7, network="310"), used("4", "b", 140))
+    assert len(restrictions(held)) == 1
+
+
+def restrictions(held: Limit) -> list[Restriction]:
+    return list(Restriction.objects.filter(limit=held).order_by("id"))
+
+
+def test_a_restriction_that_was_lifted_is_written_again_with_the_next_refusal(world: World):
+    held = limit(world, amount=30)
+    charge(world, used("1", "a", 40), used("2", "a", 1))
+    limits.lift(restriction=restrictions(held)[0], actor=ACTOR, at=START + HOUR)
+    assert [one.state for one in restrictions(held)] == [RestrictionState.LIFTED]
+    charge(world, used("3", "a", 1), used("4", "a", 1))
+    assert [one.state for one in restrictions(held)] == [RestrictionState.LIFTED, RestrictionState.ACTIVE]
+
+
+def test_the_end_of_an_exemption_lets_the_limit_restrict_again(world: World):
+    held = limit(world, amount=30)
+    charge(world, used("1", "a", 40))
+    exemption = limits.exempt(
+        limit=held, line=world.lines["a"], until=START + DAY, reason="Trade fair", actor=ACTOR, at=START + HOUR
+    )
+    charge(world, used("2", "a", 5, at=START + 2 * HOUR), at=START + DAY)
+    limits.end_exemption(exemption=exemption, actor=ACTOR, at=START + 3 * HOUR)
+    charge(world, used("3", "a", 5, at=START + 4 * HOUR), at=START + DAY)
+    assert [granted(name) for name in "23"] == [(5, 0), (0, 5)]
+    assert [one.state for one in restrictions(held)] == [RestrictionState.LIFTED, RestrictionState.ACTIVE]
+
+
 def _cheap(world: World) -> int:
     """Units of data at home that the rest of the money limit bought."""
     return charged("3")[0].overage_units
