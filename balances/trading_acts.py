@@ -13,7 +13,6 @@ from balances import audit, ledger
 from balances.errors import Refused
 from balances.ledger import KeyConflict
 from balances.models import Offer, OfferAct, Trade
-from balances.models.trading import ActKind
 
 
 def own_key_of(kind: str, enterprise_id: int, key: str | None) -> str | None:
@@ -31,32 +30,6 @@ def first_answer(model, key: str | None, asked: dict[str, Any]):
     if first is not None and first.asked != asked:
         raise KeyConflict("This idempotency key was used before for something else.", field="key")
     return first
-
-
-def accounts_told(act: OfferAct) -> list[int]:
-    """The accounts whom an act is news to, by id: the other side, who approves, or both where nobody of them acted.
-
-    `act` with its offer and trade. An offer to all is news to nobody in particular; rows are written under the
-    enterprise's lock in ascending ids.
-    """
-    offer, trade = act.offer, act.trade
-    giver, taker = offer.from_account_id, trade.account_id if trade is not None else offer.to_account_id
-    sides = [side for side in (giver, taker) if side is not None]
-    match act.kind:
-        case ActKind.OFFERED | ActKind.WITHDRAWN:
-            told = [taker]
-        case ActKind.ACCEPTED:
-            told = [giver, trade.approver_account_id if trade is not None else None]
-        case ActKind.COUNTERED:
-            told = [giver]
-        case ActKind.REFUSED if trade is None:
-            told = [giver]
-        case ActKind.REPAID | ActKind.FORGIVEN:
-            borrower = taker if not offer.is_request else giver
-            told = [side for side in sides if (side == borrower) == (act.kind == ActKind.FORGIVEN)]
-        case _:
-            told = [*sides]
-    return [account_id for account_id in told if account_id is not None]
 
 
 def note(
