@@ -26,6 +26,7 @@ PASSWORD = "bench-bench-2026"
 #: Watched charges a second, one record each; beside them the workers charge this load.
 WATCHED_A_SECOND = 5
 BUSY_BATCH, BUSY_PAUSE_SECONDS = 1_000, 0.25
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 _WATCH = """
 () => {
@@ -50,9 +51,9 @@ def measure(quick: bool) -> Iterator[dict]:
     delays = _delays(watched, shown)
     yield {
         "case": {"workers": workers, "watched_a_second": WATCHED_A_SECOND, "busy_events_a_second": _busy_rate()},
-        "value": round(_percentile(delays, 95)),
+        "value": round(percentile(delays, 95)),
         "unit": "ms at the 95th percentile",
-        "ratio": {"of_one_second": round(_percentile(delays, 95) / 1000, 3)},
+        "ratio": {"of_one_second": round(percentile(delays, 95) / 1000, 3)},
         "p50_ms": round(statistics.median(delays)),
         "most_ms": round(max(delays)),
         "charges": len(delays),
@@ -72,9 +73,8 @@ def _watch(url: str, watched: Subject, busy: Subject, seconds: float) -> dict[st
     """Open the enterprise's page, let usage come, and return when each row was first seen (ms since 1970)."""
     from playwright.sync_api import sync_playwright
 
-    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=options)
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=OPTIONS)
         page = browser.new_page()
         page.goto(url)
         page.fill("input[name=username]", "watcher@example.org")
@@ -85,7 +85,7 @@ def _watch(url: str, watched: Subject, busy: Subject, seconds: float) -> dict[st
         page.evaluate(_WATCH)
         done = threading.Event()
         senders = [
-            threading.Thread(target=partial(_keep_busy, busy, done)),
+            threading.Thread(target=partial(keep_busy, busy, done)),
             threading.Thread(target=partial(_send_watched, watched, done)),
         ]
         for sender in senders:
@@ -100,9 +100,10 @@ def _watch(url: str, watched: Subject, busy: Subject, seconds: float) -> dict[st
     return shown
 
 
-def _keep_busy(subject: Subject, done: threading.Event) -> None:
+def keep_busy(subject: Subject, done: threading.Event, tag: str = "busy") -> None:
+    """Usage of another enterprise for the workers, until it is done; each caller has a tag, lest it be a duplicate."""
     with closing(connection):
-        usages = enterprises.usage(subject, 200_000, tag="busy")
+        usages = enterprises.usage(subject, 200_000, tag=tag)
         for start in range(0, len(usages), BUSY_BATCH):
             if done.wait(BUSY_PAUSE_SECONDS):
                 return
@@ -133,5 +134,6 @@ def _delays(subject: Subject, shown: dict[str, int]) -> list[float]:
     return delays
 
 
-def _percentile(values: list[float], percent: int) -> float:
+def percentile(values: list[float], percent: int) -> float:
+    """Interpolated between the two nearest."""
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
