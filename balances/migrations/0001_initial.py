@@ -107,6 +107,16 @@ class Migration(migrations.Migration):
                 ),
                 ("priority", models.SmallIntegerField(default=100, help_text="Lower is drawn first.")),
             ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("granted_units__gte", 0)), name="allowance_not_negative"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("rollover_cap_units__gte", 0)), name="allowance_rollover_not_negative"
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Enterprise",
@@ -181,6 +191,28 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(fields=["enterprise", "tree_id", "lft"], name="account_in_tree_order"),
+                    models.Index(fields=["tree_id", "lft"], name="balances_account_tree_id_l5f72"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("enterprise", "code"), name="account_code_once_per_enterprise"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("parent__isnull", True)),
+                        fields=("enterprise",),
+                        name="account_one_root_per_enterprise",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("parent__isnull", True)),
+                        fields=("tree_id",),
+                        name="account_one_root_per_tree",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("parent", models.F("id")), _negated=True), name="account_not_its_own_parent"
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="ChargingState",
@@ -281,6 +313,64 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(fields=["enterprise", "cycle_start"], name="bucket_by_cycle"),
+                    models.Index(fields=["account", "service", "valid_until"], name="bucket_by_account"),
+                    models.Index(
+                        condition=models.Q(("closed_at__isnull", True)), fields=["valid_until"], name="bucket_to_close"
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "remaining_units",
+                                django.db.models.expressions.CombinedExpression(
+                                    django.db.models.expressions.CombinedExpression(
+                                        django.db.models.expressions.CombinedExpression(
+                                            django.db.models.expressions.CombinedExpression(
+                                                django.db.models.expressions.CombinedExpression(
+                                                    models.F("granted_units"), "+", models.F("received_units")
+                                                ),
+                                                "-",
+                                                models.F("reserved_units"),
+                                            ),
+                                            "-",
+                                            models.F("used_units"),
+                                        ),
+                                        "-",
+                                        models.F("given_units"),
+                                    ),
+                                    "-",
+                                    models.F("expired_units"),
+                                ),
+                            )
+                        ),
+                        name="bucket_balances",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("expired_units__gte", 0),
+                            ("given_units__gte", 0),
+                            ("granted_units__gte", 0),
+                            ("received_units__gte", 0),
+                            ("remaining_units__gte", 0),
+                            ("reserved_units__gte", 0),
+                            ("used_units__gte", 0),
+                        ),
+                        name="bucket_never_negative",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("valid_until__gt", models.F("valid_from"))), name="bucket_valid_interval"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("kind", "grant")),
+                        fields=("allowance", "cycle_start"),
+                        name="bucket_one_grant_per_cycle",
+                    ),
+                ],
+            },
         ),
         migrations.AddField(
             model_name="allowance",
@@ -324,6 +414,18 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["-starts_at"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("enterprise", "number"), name="contract_number_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("cycle_anchor_day__range", (1, 31))), name="contract_anchor_is_a_day"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("ends_at__isnull", True), ("ends_at__gt", models.F("starts_at")), _connector="OR"
+                        ),
+                        name="contract_ends_after_start",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -356,6 +458,14 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["contract_id", "number"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("contract", "number"), name="contract_version_number_once"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "published")),
+                        fields=("contract", "effective_at"),
+                        name="contract_version_one_per_instant",
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -387,6 +497,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("enterprise", "imei"), name="device_imei_once_per_enterprise")
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Entry",
@@ -443,6 +558,13 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name_plural": "entries",
+                "indexes": [
+                    models.Index(fields=["bucket", "id"], name="entry_by_bucket"),
+                    models.Index(fields=["enterprise", "charge_sequence"], name="entry_by_charge_sequence"),
+                    models.Index(
+                        condition=models.Q(("transfer__isnull", False)), fields=["transfer"], name="entry_by_transfer"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -484,6 +606,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(fields=["enterprise", "msisdn"], name="line_by_msisdn"),
+                    models.Index(fields=["account", "msisdn"], name="line_by_account"),
+                ],
+            },
         ),
         migrations.AddField(
             model_name="bucket",
@@ -518,6 +646,17 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    django.contrib.postgres.constraints.ExclusionConstraint(
+                        expressions=[
+                            (models.Func("line_id", "line_id", models.Value("[]"), function="int8range"), "&&"),
+                            ("during", "&&"),
+                        ],
+                        name="line_assignment_no_overlap",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="NumberAssignment",
@@ -539,6 +678,22 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(fields=["number", "kind"], name="number_lookup"),
+                    models.Index(fields=["line"], name="number_by_line"),
+                ],
+                "constraints": [
+                    django.contrib.postgres.constraints.ExclusionConstraint(
+                        expressions=[
+                            (models.Func("number", "number", models.Value("[]"), function="int8range"), "&&"),
+                            (models.Func("kind", "kind", models.Value("[]"), function="int4range"), "&&"),
+                            ("during", "&&"),
+                        ],
+                        name="number_assignment_no_overlap",
+                    )
+                ],
+            },
         ),
         migrations.AddField(
             model_name="enterprise",
@@ -570,6 +725,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name_plural": "people",
+                "constraints": [models.UniqueConstraint(fields=("enterprise", "number"), name="person_number_once")],
             },
         ),
         migrations.AddField(
@@ -616,6 +772,27 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state", "open")), fields=["expires_at"], name="reservation_to_sweep"
+                    )
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("granted_units__gte", 0),
+                            ("granted_units__lte", models.F("requested_units")),
+                            ("used_units__gte", 0),
+                        ),
+                        name="reservation_within_request",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("used_units__lte", models.F("granted_units"))),
+                        name="reservation_used_within_grant",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Threshold",
@@ -660,6 +837,31 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("account__isnull", True), ("line__isnull", False)),
+                            models.Q(("account__isnull", False), ("line__isnull", True)),
+                            _connector="OR",
+                        ),
+                        name="threshold_one_owner",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("percent__isnull", True), ("units__gt", 0)),
+                            models.Q(("percent__gt", 0), ("units__isnull", True)),
+                            _connector="OR",
+                        ),
+                        name="threshold_percent_or_units",
+                    ),
+                    models.UniqueConstraint(
+                        fields=("account", "line", "service", "percent", "units"),
+                        name="threshold_once",
+                        nulls_distinct=False,
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Crossing",
@@ -715,6 +917,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [models.Index(fields=["enterprise", "-recorded_at"], name="crossing_latest")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("threshold", "period_start"), name="crossing_once_per_period")
+                ],
+            },
         ),
         migrations.CreateModel(
             name="UsageBatch",
@@ -742,6 +950,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name_plural": "usage batches",
+                "indexes": [models.Index(fields=["enterprise", "-accepted_at"], name="usage_batch_latest")],
             },
         ),
         migrations.CreateModel(
@@ -757,6 +966,9 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [models.UniqueConstraint(fields=("operator", "name"), name="usage_source_name_once")],
+            },
         ),
         migrations.CreateModel(
             name="UsagePart",
@@ -805,6 +1017,34 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state", "done"), _negated=True),
+                        fields=["enterprise", "id"],
+                        name="usage_part_waiting",
+                    )
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "done"), _negated=True),
+                            (
+                                "record_count",
+                                django.db.models.expressions.CombinedExpression(
+                                    django.db.models.expressions.CombinedExpression(
+                                        models.F("charged_count"), "+", models.F("duplicate_count")
+                                    ),
+                                    "+",
+                                    models.F("suspended_count"),
+                                ),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="usage_part_accounts_for_every_record",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="UsageIdentity",
@@ -943,6 +1183,11 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name_plural": "suspended usage",
+                "indexes": [
+                    models.Index(fields=["enterprise", "state", "-suspended_at"], name="suspense_latest"),
+                    models.Index(fields=["source", "source_record_id"], name="suspense_by_record"),
+                ],
+                "constraints": [models.UniqueConstraint(fields=("part", "position"), name="suspense_once_per_record")],
             },
         ),
         migrations.CreateModel(
@@ -975,6 +1220,15 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["id"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("operator", "code"), name="zone_code_once"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_home", True)), fields=("operator",), name="zone_one_home"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_default", True)), fields=("operator",), name="zone_one_default"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1019,6 +1273,23 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("version", "service", "zone"), name="rate_once_per_service_and_zone"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("increment_units__gte", 1)), name="rate_increment_positive"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("overage_block_units__gte", 1)), name="rate_block_positive"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("minimum_units__gte", 0), ("overage_price_micros__gte", 0)),
+                        name="rate_not_negative",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Counter",
@@ -1076,6 +1347,18 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("amount_micros__gte", 0),
+                            ("overage_units__gte", 0),
+                            ("used_units__gte", models.F("overage_units")),
+                        ),
+                        name="counter_overage_within_used",
+                    )
+                ],
+            },
         ),
         migrations.AddField(
             model_name="allowance",
@@ -1174,146 +1457,8 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.AddIndex(
-            model_name="account",
-            index=models.Index(fields=["enterprise", "tree_id", "lft"], name="account_in_tree_order"),
-        ),
-        migrations.AddIndex(
-            model_name="account",
-            index=models.Index(fields=["tree_id", "lft"], name="balances_account_tree_id_l5f72"),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.UniqueConstraint(fields=("enterprise", "code"), name="account_code_once_per_enterprise"),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("parent__isnull", True)),
-                fields=("enterprise",),
-                name="account_one_root_per_enterprise",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("parent__isnull", True)), fields=("tree_id",), name="account_one_root_per_tree"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="account",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("parent", models.F("id")), _negated=True), name="account_not_its_own_parent"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="contract",
-            constraint=models.UniqueConstraint(fields=("enterprise", "number"), name="contract_number_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="contract",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("cycle_anchor_day__range", (1, 31))), name="contract_anchor_is_a_day"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="contract",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("ends_at__isnull", True), ("ends_at__gt", models.F("starts_at")), _connector="OR"),
-                name="contract_ends_after_start",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="contractversion",
-            constraint=models.UniqueConstraint(fields=("contract", "number"), name="contract_version_number_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="contractversion",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state", "published")),
-                fields=("contract", "effective_at"),
-                name="contract_version_one_per_instant",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="device",
-            constraint=models.UniqueConstraint(fields=("enterprise", "imei"), name="device_imei_once_per_enterprise"),
-        ),
-        migrations.AddIndex(
-            model_name="entry",
-            index=models.Index(fields=["bucket", "id"], name="entry_by_bucket"),
-        ),
-        migrations.AddIndex(
-            model_name="entry",
-            index=models.Index(fields=["enterprise", "charge_sequence"], name="entry_by_charge_sequence"),
-        ),
-        migrations.AddIndex(
-            model_name="entry",
-            index=models.Index(
-                condition=models.Q(("transfer__isnull", False)), fields=["transfer"], name="entry_by_transfer"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="bucket",
-            index=models.Index(fields=["enterprise", "cycle_start"], name="bucket_by_cycle"),
-        ),
-        migrations.AddIndex(
-            model_name="bucket",
-            index=models.Index(fields=["account", "service", "valid_until"], name="bucket_by_account"),
-        ),
-        migrations.AddIndex(
             model_name="bucket",
             index=models.Index(condition=models.Q(("line__isnull", False)), fields=["line"], name="bucket_by_line"),
-        ),
-        migrations.AddIndex(
-            model_name="bucket",
-            index=models.Index(
-                condition=models.Q(("closed_at__isnull", True)), fields=["valid_until"], name="bucket_to_close"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="bucket",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "remaining_units",
-                        django.db.models.expressions.CombinedExpression(
-                            django.db.models.expressions.CombinedExpression(
-                                django.db.models.expressions.CombinedExpression(
-                                    django.db.models.expressions.CombinedExpression(
-                                        django.db.models.expressions.CombinedExpression(
-                                            models.F("granted_units"), "+", models.F("received_units")
-                                        ),
-                                        "-",
-                                        models.F("reserved_units"),
-                                    ),
-                                    "-",
-                                    models.F("used_units"),
-                                ),
-                                "-",
-                                models.F("given_units"),
-                            ),
-                            "-",
-                            models.F("expired_units"),
-                        ),
-                    )
-                ),
-                name="bucket_balances",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="bucket",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("expired_units__gte", 0),
-                    ("given_units__gte", 0),
-                    ("granted_units__gte", 0),
-                    ("received_units__gte", 0),
-                    ("remaining_units__gte", 0),
-                    ("reserved_units__gte", 0),
-                    ("used_units__gte", 0),
-                ),
-                name="bucket_never_negative",
-            ),
         ),
         migrations.AddConstraint(
             model_name="bucket",
@@ -1327,233 +1472,9 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddConstraint(
-            model_name="bucket",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("valid_until__gt", models.F("valid_from"))), name="bucket_valid_interval"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="bucket",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("kind", "grant")),
-                fields=("allowance", "cycle_start"),
-                name="bucket_one_grant_per_cycle",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="lineassignment",
-            constraint=django.contrib.postgres.constraints.ExclusionConstraint(
-                expressions=[
-                    (models.Func("line_id", "line_id", models.Value("[]"), function="int8range"), "&&"),
-                    ("during", "&&"),
-                ],
-                name="line_assignment_no_overlap",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="numberassignment",
-            index=models.Index(fields=["number", "kind"], name="number_lookup"),
-        ),
-        migrations.AddIndex(
-            model_name="numberassignment",
-            index=models.Index(fields=["line"], name="number_by_line"),
-        ),
-        migrations.AddConstraint(
-            model_name="numberassignment",
-            constraint=django.contrib.postgres.constraints.ExclusionConstraint(
-                expressions=[
-                    (models.Func("number", "number", models.Value("[]"), function="int8range"), "&&"),
-                    (models.Func("kind", "kind", models.Value("[]"), function="int4range"), "&&"),
-                    ("during", "&&"),
-                ],
-                name="number_assignment_no_overlap",
-            ),
-        ),
-        migrations.AddConstraint(
             model_name="enterprise",
             constraint=models.UniqueConstraint(
                 fields=("operator", "number"), name="enterprise_number_once_per_operator"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="person",
-            constraint=models.UniqueConstraint(fields=("enterprise", "number"), name="person_number_once"),
-        ),
-        migrations.AddIndex(
-            model_name="line",
-            index=models.Index(fields=["enterprise", "msisdn"], name="line_by_msisdn"),
-        ),
-        migrations.AddIndex(
-            model_name="line",
-            index=models.Index(fields=["account", "msisdn"], name="line_by_account"),
-        ),
-        migrations.AddIndex(
-            model_name="reservation",
-            index=models.Index(
-                condition=models.Q(("state", "open")), fields=["expires_at"], name="reservation_to_sweep"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reservation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("granted_units__gte", 0),
-                    ("granted_units__lte", models.F("requested_units")),
-                    ("used_units__gte", 0),
-                ),
-                name="reservation_within_request",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="reservation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("used_units__lte", models.F("granted_units"))), name="reservation_used_within_grant"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="threshold",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("account__isnull", True), ("line__isnull", False)),
-                    models.Q(("account__isnull", False), ("line__isnull", True)),
-                    _connector="OR",
-                ),
-                name="threshold_one_owner",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="threshold",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("percent__isnull", True), ("units__gt", 0)),
-                    models.Q(("percent__gt", 0), ("units__isnull", True)),
-                    _connector="OR",
-                ),
-                name="threshold_percent_or_units",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="threshold",
-            constraint=models.UniqueConstraint(
-                fields=("account", "line", "service", "percent", "units"), name="threshold_once", nulls_distinct=False
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="crossing",
-            index=models.Index(fields=["enterprise", "-recorded_at"], name="crossing_latest"),
-        ),
-        migrations.AddConstraint(
-            model_name="crossing",
-            constraint=models.UniqueConstraint(fields=("threshold", "period_start"), name="crossing_once_per_period"),
-        ),
-        migrations.AddConstraint(
-            model_name="usagesource",
-            constraint=models.UniqueConstraint(fields=("operator", "name"), name="usage_source_name_once"),
-        ),
-        migrations.AddIndex(
-            model_name="usagepart",
-            index=models.Index(
-                condition=models.Q(("state", "done"), _negated=True),
-                fields=["enterprise", "id"],
-                name="usage_part_waiting",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="usagepart",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("state", "done"), _negated=True),
-                    (
-                        "record_count",
-                        django.db.models.expressions.CombinedExpression(
-                            django.db.models.expressions.CombinedExpression(
-                                models.F("charged_count"), "+", models.F("duplicate_count")
-                            ),
-                            "+",
-                            models.F("suspended_count"),
-                        ),
-                    ),
-                    _connector="OR",
-                ),
-                name="usage_part_accounts_for_every_record",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="usagebatch",
-            index=models.Index(fields=["enterprise", "-accepted_at"], name="usage_batch_latest"),
-        ),
-        migrations.AddIndex(
-            model_name="suspendedusage",
-            index=models.Index(fields=["enterprise", "state", "-suspended_at"], name="suspense_latest"),
-        ),
-        migrations.AddIndex(
-            model_name="suspendedusage",
-            index=models.Index(fields=["source", "source_record_id"], name="suspense_by_record"),
-        ),
-        migrations.AddConstraint(
-            model_name="suspendedusage",
-            constraint=models.UniqueConstraint(fields=("part", "position"), name="suspense_once_per_record"),
-        ),
-        migrations.AddConstraint(
-            model_name="zone",
-            constraint=models.UniqueConstraint(fields=("operator", "code"), name="zone_code_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="zone",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("is_home", True)), fields=("operator",), name="zone_one_home"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="zone",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("is_default", True)), fields=("operator",), name="zone_one_default"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="rate",
-            constraint=models.UniqueConstraint(
-                fields=("version", "service", "zone"), name="rate_once_per_service_and_zone"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="rate",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("increment_units__gte", 1)), name="rate_increment_positive"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="rate",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("overage_block_units__gte", 1)), name="rate_block_positive"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="rate",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("minimum_units__gte", 0), ("overage_price_micros__gte", 0)),
-                name="rate_not_negative",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="counter",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("amount_micros__gte", 0), ("overage_units__gte", 0), ("used_units__gte", models.F("overage_units"))
-                ),
-                name="counter_overage_within_used",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="allowance",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("granted_units__gte", 0)), name="allowance_not_negative"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="allowance",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("rollover_cap_units__gte", 0)), name="allowance_rollover_not_negative"
             ),
         ),
     ]

@@ -176,6 +176,39 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(fields=["enterprise", "state", "expires_at"], name="offer_open"),
+                    models.Index(condition=models.Q(("state", "open")), fields=["expires_at"], name="offer_to_sweep"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("gives_units__gte", 0),
+                            ("open_units__gte", 0),
+                            ("open_wants_units__gte", 0),
+                            ("wants_units__gte", 0),
+                            ("held_units__gte", 0),
+                            ("held_units__lte", models.F("gives_units")),
+                            ("lot_units__gte", 1),
+                            ("minimum_units__gte", 1),
+                            ("price_block_units__gte", 1),
+                            ("price_micros__gte", 0),
+                            ("price_micros__lte", models.F("price_most_micros")),
+                            models.Q(("gives_units__gt", 0), ("wants_units__gt", 0), _connector="OR"),
+                        ),
+                        name="offer_within_bounds",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("to_account__isnull", True),
+                            models.Q(("to_account", models.F("from_account")), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="offer_not_to_itself",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Trade",
@@ -258,6 +291,22 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(fields=["account", "-id"], name="trade_by_account"),
+                    models.Index(
+                        condition=models.Q(("state", "waiting")), fields=["expires_at"], name="trade_to_sweep"
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("amount_micros__gte", 0), ("gave_units__gte", 0), ("got_units__gte", 0), ("units__gt", 0)
+                        ),
+                        name="trade_not_negative",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="OfferAct",
@@ -300,6 +349,9 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [models.Index(fields=["offer", "id"], name="offer_act_by_offer")],
+            },
         ),
         migrations.CreateModel(
             name="TradingTerms",
@@ -345,81 +397,23 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddIndex(
-            model_name="offer",
-            index=models.Index(fields=["enterprise", "state", "expires_at"], name="offer_open"),
-        ),
-        migrations.AddIndex(
-            model_name="offer",
-            index=models.Index(condition=models.Q(("state", "open")), fields=["expires_at"], name="offer_to_sweep"),
-        ),
-        migrations.AddConstraint(
-            model_name="offer",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("gives_units__gte", 0),
-                    ("open_units__gte", 0),
-                    ("open_wants_units__gte", 0),
-                    ("wants_units__gte", 0),
-                    ("held_units__gte", 0),
-                    ("held_units__lte", models.F("gives_units")),
-                    ("lot_units__gte", 1),
-                    ("minimum_units__gte", 1),
-                    ("price_block_units__gte", 1),
-                    ("price_micros__gte", 0),
-                    ("price_micros__lte", models.F("price_most_micros")),
-                    models.Q(("gives_units__gt", 0), ("wants_units__gt", 0), _connector="OR"),
-                ),
-                name="offer_within_bounds",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="offer",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("to_account__isnull", True),
-                    models.Q(("to_account", models.F("from_account")), _negated=True),
-                    _connector="OR",
-                ),
-                name="offer_not_to_itself",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="trade",
-            index=models.Index(fields=["account", "-id"], name="trade_by_account"),
-        ),
-        migrations.AddIndex(
-            model_name="trade",
-            index=models.Index(condition=models.Q(("state", "waiting")), fields=["expires_at"], name="trade_to_sweep"),
-        ),
-        migrations.AddConstraint(
-            model_name="trade",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("amount_micros__gte", 0), ("gave_units__gte", 0), ("got_units__gte", 0), ("units__gt", 0)
-                ),
-                name="trade_not_negative",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="offeract",
-            index=models.Index(fields=["offer", "id"], name="offer_act_by_offer"),
-        ),
-        migrations.AddConstraint(
-            model_name="tradingterms",
-            constraint=models.UniqueConstraint(fields=("account", "service"), name="trading_terms_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="tradingterms",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("floor_units__isnull", True), ("floor_units__gte", 0), _connector="OR"),
-                    models.Q(("lot_units__isnull", True), ("lot_units__gte", 1), _connector="OR"),
-                    models.Q(("approval_above_units__isnull", True), ("approval_above_units__gte", 0), _connector="OR"),
-                ),
-                name="trading_terms_not_negative",
-            ),
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("account", "service"), name="trading_terms_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("floor_units__isnull", True), ("floor_units__gte", 0), _connector="OR"),
+                            models.Q(("lot_units__isnull", True), ("lot_units__gte", 1), _connector="OR"),
+                            models.Q(
+                                ("approval_above_units__isnull", True),
+                                ("approval_above_units__gte", 0),
+                                _connector="OR",
+                            ),
+                        ),
+                        name="trading_terms_not_negative",
+                    ),
+                ],
+            },
         ),
         migrations.RunSQL(APPEND_ONLY, migrations.RunSQL.noop),
         migrations.RunPython(_restrict_application_role, migrations.RunPython.noop),

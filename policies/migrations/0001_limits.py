@@ -155,6 +155,39 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("retired_at__isnull", True)), fields=["enterprise"], name="limit_standing"
+                    ),
+                    models.Index(fields=["account"], name="limit_by_account"),
+                    models.Index(condition=models.Q(("line__isnull", False)), fields=["line"], name="limit_by_line"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("account__isnull", False), ("line__isnull", True), ("tag", "")),
+                            models.Q(("account__isnull", True), ("line__isnull", False), ("tag", "")),
+                            models.Q(
+                                ("account__isnull", True), ("line__isnull", True), models.Q(("tag", ""), _negated=True)
+                            ),
+                            _connector="OR",
+                        ),
+                        name="limit_one_owner",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("measure", "money"), ("service__isnull", False), _connector="OR"),
+                        name="limit_units_are_of_a_service",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("amount__gte", 0), ("grace_units__gte", 0)), name="limit_never_negative"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("zone__isnull", True), ("is_abroad", False), _connector="OR"),
+                        name="limit_one_zone_or_abroad",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Exemption",
@@ -197,6 +230,21 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("account__isnull", True), ("line__isnull", False)),
+                            models.Q(("account__isnull", False), ("line__isnull", True)),
+                            _connector="OR",
+                        ),
+                        name="exemption_one_owner",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("until__gt", models.F("starts_at"))), name="exemption_valid_interval"
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Consent",
@@ -227,6 +275,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("limit", "period_start", "number"), name="consent_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("amount__isnull", True), ("amount__gt", 0), _connector="OR"),
+                        name="consent_to_something",
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="LimitCrossing",
@@ -270,6 +327,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [models.Index(fields=["enterprise", "-recorded_at"], name="limit_crossing_latest")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("first", "period_start", "level"), name="limit_crossing_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("used__gte", models.F("level"))), name="limit_crossing_was_reached"
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="LimitUse",
@@ -301,6 +367,13 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("refused__gte", 0), ("used__gte", 0)), name="limit_use_never_negative"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Restriction",
@@ -364,116 +437,19 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddIndex(
-            model_name="limit",
-            index=models.Index(
-                condition=models.Q(("retired_at__isnull", True)), fields=["enterprise"], name="limit_standing"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="limit",
-            index=models.Index(fields=["account"], name="limit_by_account"),
-        ),
-        migrations.AddIndex(
-            model_name="limit",
-            index=models.Index(condition=models.Q(("line__isnull", False)), fields=["line"], name="limit_by_line"),
-        ),
-        migrations.AddConstraint(
-            model_name="limit",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("account__isnull", False), ("line__isnull", True), ("tag", "")),
-                    models.Q(("account__isnull", True), ("line__isnull", False), ("tag", "")),
-                    models.Q(("account__isnull", True), ("line__isnull", True), models.Q(("tag", ""), _negated=True)),
-                    _connector="OR",
-                ),
-                name="limit_one_owner",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="limit",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("measure", "money"), ("service__isnull", False), _connector="OR"),
-                name="limit_units_are_of_a_service",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="limit",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount__gte", 0), ("grace_units__gte", 0)), name="limit_never_negative"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="limit",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("zone__isnull", True), ("is_abroad", False), _connector="OR"),
-                name="limit_one_zone_or_abroad",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="exemption",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("account__isnull", True), ("line__isnull", False)),
-                    models.Q(("account__isnull", False), ("line__isnull", True)),
-                    _connector="OR",
-                ),
-                name="exemption_one_owner",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="exemption",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("until__gt", models.F("starts_at"))), name="exemption_valid_interval"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="consent",
-            constraint=models.UniqueConstraint(fields=("limit", "period_start", "number"), name="consent_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="consent",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount__isnull", True), ("amount__gt", 0), _connector="OR"),
-                name="consent_to_something",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="limitcrossing",
-            index=models.Index(fields=["enterprise", "-recorded_at"], name="limit_crossing_latest"),
-        ),
-        migrations.AddConstraint(
-            model_name="limitcrossing",
-            constraint=models.UniqueConstraint(fields=("first", "period_start", "level"), name="limit_crossing_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="limitcrossing",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("used__gte", models.F("level"))), name="limit_crossing_was_reached"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="limituse",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("refused__gte", 0), ("used__gte", 0)), name="limit_use_never_negative"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="restriction",
-            index=models.Index(fields=["enterprise", "state"], name="restriction_by_state"),
-        ),
-        migrations.AddIndex(
-            model_name="restriction",
-            index=models.Index(condition=models.Q(("state", "active")), fields=["until"], name="restriction_to_lift"),
-        ),
-        migrations.AddConstraint(
-            model_name="restriction",
-            constraint=models.UniqueConstraint(
-                fields=("limit", "period_start", "consents", "line", "service"),
-                name="restriction_once",
-                nulls_distinct=False,
-            ),
+            options={
+                "indexes": [
+                    models.Index(fields=["enterprise", "state"], name="restriction_by_state"),
+                    models.Index(condition=models.Q(("state", "active")), fields=["until"], name="restriction_to_lift"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("limit", "period_start", "consents", "line", "service"),
+                        name="restriction_once",
+                        nulls_distinct=False,
+                    )
+                ],
+            },
         ),
         migrations.RunSQL(TRIGGERS, migrations.RunSQL.noop),
         migrations.RunSQL("ALTER TABLE policies_limituse SET (fillfactor = 60)", migrations.RunSQL.noop),

@@ -54,6 +54,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name_plural": "policies",
+                "constraints": [
+                    models.UniqueConstraint(fields=("account", "name"), name="policy_name_once_per_account")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -105,56 +108,38 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["policy_id", "-number"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("policy", "number"), name="policy_version_number_once"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "published")),
+                        fields=("policy",),
+                        name="policy_one_published_version",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "draft")), fields=("policy",), name="policy_one_draft"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("state", "draft"),
+                            models.Q(("effective_at__isnull", False), ("published_at__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="policy_version_published_from_some_time",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("ends_at__isnull", True), ("ends_at__gte", models.F("effective_at")), _connector="OR"
+                        ),
+                        name="policy_version_ends_after_it_begins",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "retired"), _negated=True), ("ends_at__isnull", False), _connector="OR"
+                        ),
+                        name="policy_version_retired_at_some_time",
+                    ),
+                ],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="policy",
-            constraint=models.UniqueConstraint(fields=("account", "name"), name="policy_name_once_per_account"),
-        ),
-        migrations.AddConstraint(
-            model_name="policyversion",
-            constraint=models.UniqueConstraint(fields=("policy", "number"), name="policy_version_number_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="policyversion",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state", "published")), fields=("policy",), name="policy_one_published_version"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="policyversion",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state", "draft")), fields=("policy",), name="policy_one_draft"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="policyversion",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("state", "draft"),
-                    models.Q(("effective_at__isnull", False), ("published_at__isnull", False)),
-                    _connector="OR",
-                ),
-                name="policy_version_published_from_some_time",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="policyversion",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("ends_at__isnull", True), ("ends_at__gte", models.F("effective_at")), _connector="OR"
-                ),
-                name="policy_version_ends_after_it_begins",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="policyversion",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("state", "retired"), _negated=True), ("ends_at__isnull", False), _connector="OR"
-                ),
-                name="policy_version_retired_at_some_time",
-            ),
         ),
         migrations.RunSQL(TRIGGERS, migrations.RunSQL.noop),
     ]

@@ -117,6 +117,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "indexes": [
+                    models.Index(fields=["enterprise", "-id"], name="notice_latest"),
+                    models.Index(fields=["account", "-id"], name="notice_of_account"),
+                    models.Index(
+                        condition=models.Q(("line__isnull", False)), fields=["line", "-id"], name="notice_of_line"
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="NoticePreference",
@@ -162,6 +171,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("user", "kind", "channel"), name="notice_preference_once")
+                ],
+            },
         ),
         migrations.CreateModel(
             name="OutboxMark",
@@ -184,6 +198,13 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("source", "enterprise"), name="outbox_mark_once", nulls_distinct=False
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Silence",
@@ -310,68 +331,35 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddIndex(
-            model_name="notice",
-            index=models.Index(fields=["enterprise", "-id"], name="notice_latest"),
-        ),
-        migrations.AddIndex(
-            model_name="notice",
-            index=models.Index(fields=["account", "-id"], name="notice_of_account"),
-        ),
-        migrations.AddIndex(
-            model_name="notice",
-            index=models.Index(
-                condition=models.Q(("line__isnull", False)), fields=["line", "-id"], name="notice_of_line"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="noticepreference",
-            constraint=models.UniqueConstraint(fields=("user", "kind", "channel"), name="notice_preference_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="outboxmark",
-            constraint=models.UniqueConstraint(
-                fields=("source", "enterprise"), name="outbox_mark_once", nulls_distinct=False
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(condition=models.Q(("state", "waiting")), fields=["next_at"], name="delivery_due"),
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(
-                condition=models.Q(("channel", "portal"), ("seen_at__isnull", True), ("state", "sent")),
-                fields=["user"],
-                name="delivery_unread",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(
-                condition=models.Q(("channel", "portal")), fields=["user", "-notice"], name="delivery_inbox"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="delivery",
-            constraint=models.UniqueConstraint(
-                fields=("notice", "user", "endpoint", "channel"), name="delivery_once", nulls_distinct=False
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="delivery",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("channel", "webhook"), ("endpoint__isnull", False), ("user__isnull", True)),
-                    models.Q(
-                        models.Q(("channel", "webhook"), _negated=True),
-                        ("endpoint__isnull", True),
-                        ("user__isnull", False),
+            options={
+                "indexes": [
+                    models.Index(condition=models.Q(("state", "waiting")), fields=["next_at"], name="delivery_due"),
+                    models.Index(
+                        condition=models.Q(("channel", "portal"), ("seen_at__isnull", True), ("state", "sent")),
+                        fields=["user"],
+                        name="delivery_unread",
                     ),
-                    _connector="OR",
-                ),
-                name="delivery_one_recipient",
-            ),
+                    models.Index(
+                        condition=models.Q(("channel", "portal")), fields=["user", "-notice"], name="delivery_inbox"
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("notice", "user", "endpoint", "channel"), name="delivery_once", nulls_distinct=False
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("channel", "webhook"), ("endpoint__isnull", False), ("user__isnull", True)),
+                            models.Q(
+                                models.Q(("channel", "webhook"), _negated=True),
+                                ("endpoint__isnull", True),
+                                ("user__isnull", False),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="delivery_one_recipient",
+                    ),
+                ],
+            },
         ),
     ]
