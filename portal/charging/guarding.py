@@ -20,7 +20,7 @@ from policies.decision import STRICTNESS, Action, Context, Decision, Guard, deci
 from policies.models import RestrictionAction, RestrictionState
 from policies.resolution import Along
 from portal.charging.limits import TOLD_ONLY, Limits, Span, Watch, Watched
-from portal.charging.records import END, Usage, parse_canonical
+from portal.charging.records import END, Usage, canonical_time, parse_canonical
 
 if TYPE_CHECKING:
     from portal.charging.state import Chain, RateTerms, Stretch
@@ -88,7 +88,7 @@ class Guarding:
 
     def __init__(self, cursor: Cursor, limits: Limits, at: datetime):
         limits.ready(cursor, at)
-        self.cursor, self.limits = cursor, limits
+        self.cursor, self.limits, self._at = cursor, limits, canonical_time(at)
         self.reached: list[Reached] = []
         self.restricted: list[Restricted] = []
         self._beyond: frozenset[int] = frozenset()  # limits whose room did not hold the event
@@ -227,10 +227,12 @@ class Guarding:
             return
         if self._exempted_by(watch, event) is not None:
             return
+        until = watch.restriction_until(span)
+        if until <= self._at:  # late usage of a period that is over restricts nobody now
+            return
         if not watch.restrict(span, event.line_id, event.service):
             return
         action = RESTRICTS[acting]
-        until = watch.restriction_until(span)
         pending = needs_approval and not span.approved
         self.restricted.append(
             Restricted(

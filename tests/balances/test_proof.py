@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 from django.db import connection
 
-from balances import contracts, cycles, draw_caps, exchange, ledger, proof, trading
-from balances.models import Bucket
+from balances import contracts, cycles, draw_caps, exchange, ledger, loans, proof, standing, trading
+from balances.models import Bucket, Loan
 from balances.units import Service
 from portal.charging import pipeline
 from tests.balances.test_exchange import rated
@@ -70,7 +70,19 @@ def world(_as_owner, db) -> World:
         bucket_id=following.id, key="session", units=9, expires_at=expires_at, actor=ACTOR, at=BOUNDARIES[2]
     )  # fmt: skip
     trading.offer(account=world.accounts["R"], bucket=following, gives_units=5, actor=ACTOR, at=BOUNDARIES[2])
+    _lend_and_give(world, following)
     return world
+
+
+def _lend_and_give(world: World, bucket: Bucket) -> None:
+    """A loan of which some came back, and a standing transfer that ran."""
+    root, south, at = world.accounts["R"], world.accounts["S"], BOUNDARIES[2]
+    back_at = at + timedelta(days=3)
+    offer = trading.offer(account=root, bucket=bucket, gives_units=7, returns_at=back_at, actor=ACTOR, at=at)
+    trading.accept(offer=offer, account=south, actor=ACTOR, at=at)
+    loans.repay(loan=Loan.objects.get(), units=2, actor=ACTOR, at=at)
+    standing.make(account=root, to_account=south, service=Service.DATA, units=3, day=2, actor=ACTOR, at=at)
+    assert standing.run_due(actor=ACTOR, at=at + timedelta(days=1)) == 1
 
 
 #: Check -> what to do to the tables so that it, and no other, finds a fault.
@@ -85,7 +97,9 @@ DAMAGE: dict[str, list[str]] = {
         "UPDATE balances_entry SET remaining_after = remaining_after + 1 WHERE bucket_id = {grant}",
     ],
     "running-balance": ["UPDATE balances_entry SET remaining_after = remaining_after + 1 WHERE bucket_id = {grant}"],
-    "transfers-sum-to-zero": ["UPDATE balances_entry SET transfer = NULL WHERE kind = 3"],
+    "transfers-sum-to-zero": [
+        "UPDATE balances_entry SET transfer = NULL WHERE id = (SELECT min(id) FROM balances_entry WHERE kind = 3)"
+    ],
     "rollovers-sum-to-zero": ["UPDATE balances_bucket SET source_id = {grant} WHERE kind = 'rollover'"],
     "charge-lines-are-the-usage": ["UPDATE balances_usagerecord SET charged_units = charged_units + 1"],
     "charge-lines-have-their-usage": [
@@ -122,7 +136,10 @@ DAMAGE: dict[str, list[str]] = {
     "draw-use-is-drawn": ["UPDATE balances_drawuse SET units = units + 1"],
     "reservations-are-reserved": ["UPDATE balances_reservation SET state = 'closed'"],
     "offers-are-their-escrow": ["UPDATE balances_entry SET kind = 5 WHERE kind = 11"],
-    "offers-are-their-trades": ["UPDATE balances_offer SET open_units = open_units - 1"],
+    "offers-are-their-trades": ["UPDATE balances_offer SET open_units = open_units - 1 WHERE state = 'open'"],
+    "loans-are-what-came-back": ["UPDATE balances_loan SET returned_units = returned_units + 1"],
+    "standing-runs-are-their-trades": ["UPDATE balances_standingrun SET units = units + 1"],
+    "returns-have-their-entries": ["UPDATE balances_offeract SET transfer = NULL WHERE kind IN ('returned', 'repaid')"],
 }
 
 
@@ -140,7 +157,7 @@ def damage(statements: list[str], *, grant: int) -> None:
     """Run statements past every protection of the tables; the test's transaction takes it all back."""
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        for table in ("entry", "usagerecord", "chargeline", "exchange"):
+        for table in ("entry", "usagerecord", "chargeline", "exchange", "offeract", "standingrun"):
             cursor.execute(f"ALTER TABLE balances_{table} DISABLE TRIGGER USER")
         cursor.execute("ALTER TABLE balances_bucket DROP CONSTRAINT bucket_balances")
         for statement in statements:

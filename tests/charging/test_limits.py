@@ -206,6 +206,13 @@ def test_a_restriction_that_was_lifted_is_written_again_with_the_next_refusal(wo
     assert [one.state for one in restrictions(held)] == [RestrictionState.LIFTED, RestrictionState.ACTIVE]
 
 
+def test_late_usage_of_a_period_that_is_over_restricts_nobody(world: World):
+    held = limit(world, amount=30, window="day")
+    charge(world, used("1", "a", 40, START + HOUR), at=START + 5 * DAY)
+    assert granted("1") == (30, 10)
+    assert restrictions(held) == []
+
+
 def test_the_end_of_an_exemption_lets_the_limit_restrict_again(world: World):
     held = limit(world, amount=30)
     charge(world, used("1", "a", 40))
