@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import django
@@ -49,6 +50,8 @@ def _start_servers(config: pytest.Config) -> None:
         except RuntimeProblem as problem:
             pytest.exit(f"The servers for the tests did not start. {problem}", returncode=3)
         os.environ.update(servers.environment(), DATA_DIR=str(servers.data_dir))
+    # `make run` collects static files there; tests read them from their sources, and WhiteNoise warns of a missing folder.
+    Path(os.environ["DATA_DIR"], "static").mkdir(exist_ok=True)
     config.add_cleanup(own.close)
 
 
