@@ -1,4 +1,4 @@
-"""The ledger: the only writer of Bucket, Reservation and Entry.
+"""The ledger: the only writer of Bucket and Entry; `reservations.py` sets units aside through it.
 
 Owns: how a bucket's quantities move, in whole units, each move an immutable entry; the enterprise's charging lock.
 Never decides who pays or what is allowed; never counts usage.
@@ -20,8 +20,8 @@ from django.db import connection
 
 from balances import audit, locks
 from balances.errors import Refused
-from balances.models import Account, Bucket, Entry, Line, Reservation
-from balances.models.buckets import BucketKind, ReservationState
+from balances.models import Account, Bucket, Entry, Line
+from balances.models.buckets import BucketKind
 from balances.models.ledger import EntryKind
 
 
@@ -313,7 +313,7 @@ def allocate(
         new = allocated_bucket(source, account_id=account_id, line_id=line_id)
         target_id, _ = open_bucket(cursor, enterprise_id=source.enterprise_id, new=new)
         moved = Transfer(uuid.uuid4(), source.id, target_id, units)
-        _post_now(
+        post_now(
             cursor,
             source,
             [
@@ -358,7 +358,7 @@ def take_back(*, bucket_id: int, units: int, key: str | None = None, actor: str,
                 field="units",
             )
         moved = Transfer(uuid.uuid4(), bucket.id, bucket.source_id, units)
-        _post_now(
+        post_now(
             cursor,
             bucket,
             [
@@ -421,12 +421,12 @@ def _refuse_unless_open(bucket: Bucket, at: datetime) -> None:
 
 def refuse_unless_movable(bucket: Bucket, at: datetime) -> None:
     """Units of a bucket that has ended, that were set aside or are borrowed, are not given."""
-    _refuse_unless_usable(bucket, at)
+    refuse_unless_usable(bucket, at)
     if bucket.kind == BucketKind.LOAN:
         raise Refused(f"“{bucket.name}” is borrowed: it is used, or goes back.", field="bucket")
 
 
-def _refuse_unless_usable(bucket: Bucket, at: datetime) -> None:
+def refuse_unless_usable(bucket: Bucket, at: datetime) -> None:
     """Units of a bucket that has ended, or that were set aside, are neither given nor reserved."""
     _refuse_unless_open(bucket, at)
     if bucket.kind == BucketKind.CONTINGENCY:
@@ -452,78 +452,8 @@ def _refuse_unless_below(source: Bucket, account_id: int | None, line_id: int | 
         )
 
 
-def reserve(*, bucket_id: int, key: str, units: int, expires_at: datetime, actor: str, at: datetime) -> Reservation:
-    """Set units aside for a session; grants what is there if that is less. Repeating the key gives the first answer."""
-    if units <= 0:
-        raise Refused("Reserve at least one unit.", field="units")
-    bucket = Bucket.objects.get(id=bucket_id)
-    with locks.enterprise(bucket.enterprise_id), connection.cursor() as cursor:
-        if first := Reservation.objects.filter(key=key).first():
-            if first.bucket_id != bucket_id or first.requested_units != units:
-                raise KeyConflict("This session key was used before for something else.", field="key")
-            return first
-        bucket.refresh_from_db()
-        _refuse_unless_usable(bucket, at)
-        granted = min(units, bucket.remaining_units)
-        reservation = Reservation.objects.create(
-            enterprise_id=bucket.enterprise_id,
-            bucket=bucket,
-            key=key,
-            requested_units=units,
-            granted_units=granted,
-            created_at=at,
-            expires_at=expires_at,
-        )
-        if granted:
-            _post_now(cursor, bucket, [Change(bucket.id, EntryKind.RESERVE, granted, at)], actor, at)
-        return reservation
-
-
-def settle(*, key: str, used_units: int, actor: str, at: datetime) -> Reservation:
-    """End a reservation: what was used is consumed, the rest released. Repeating it does nothing.
-
-    Units that come back to a bucket that has closed meanwhile expire at once: they never outlive their cycle.
-    """
-    reservation = Reservation.objects.get(key=key)
-    with locks.enterprise(reservation.enterprise_id), connection.cursor() as cursor:
-        reservation.refresh_from_db()
-        if reservation.state == ReservationState.CLOSED:
-            return reservation
-        if not 0 <= used_units <= reservation.granted_units:
-            raise NotEnough(
-                f"{reservation.granted_units} units are reserved; {used_units} cannot be used of them.",
-                field="used_units",
-            )
-        bucket = Bucket.objects.get(id=reservation.bucket_id)
-        freed = reservation.granted_units - used_units
-        changes = []
-        if used_units:
-            changes.append(Change(bucket.id, EntryKind.CONSUME_RESERVED, used_units, at))
-        if freed:
-            changes.append(Change(bucket.id, EntryKind.RELEASE, freed, at))
-            if bucket.closed_at is not None:
-                changes.append(Change(bucket.id, EntryKind.EXPIRE, freed, at))
-        if changes:
-            _post_now(cursor, bucket, changes, actor, at)
-        reservation.used_units, reservation.state, reservation.closed_at = (
-            used_units,
-            ReservationState.CLOSED,
-            at,
-        )
-        reservation.save(update_fields=["used_units", "state", "closed_at"])
-        return reservation
-
-
-def sweep_reservations(*, actor: str, at: datetime, most: int = 500) -> int:
-    """Release reservations whose session never ended; returns how many."""
-    overdue = Reservation.objects.filter(state=ReservationState.OPEN, expires_at__lte=at).order_by("expires_at")
-    keys = list(overdue.values_list("key", flat=True)[:most])
-    for key in keys:
-        settle(key=key, used_units=0, actor=actor, at=at)
-    return len(keys)
-
-
-def _post_now(cursor, bucket: Bucket, changes: list[Change], actor: str, at: datetime) -> None:
+def post_now(cursor, bucket: Bucket, changes: list[Change], actor: str, at: datetime) -> None:
+    """Post changes of a bucket's enterprise, raising its charge sequence; the caller holds the lock."""
     post(
         cursor,
         enterprise_id=bucket.enterprise_id,

@@ -15,7 +15,7 @@ from balances.models.accounts import Line
 from balances.models.counters import Grain, OwnerKind
 from policies.models import Limit
 
-#: Usage is never charged later than so many days after it was used (`portal.charging.state.OLDEST_USAGE`).
+#: Usage is never charged later than so many days after it was used (`portal.charging.terms.OLDEST_USAGE`).
 OLDEST_DAYS = 800
 
 #: Start of the period of a charge line `l` in the window of a limit `w`, by the contract's (`c`) civil time.

@@ -50,7 +50,7 @@ def _start_servers(config: pytest.Config) -> None:
         except RuntimeProblem as problem:
             pytest.exit(f"The servers for the tests did not start. {problem}", returncode=3)
         os.environ.update(servers.environment(), DATA_DIR=str(servers.data_dir))
-    # `make run` collects static files there; tests read them from their sources, and WhiteNoise warns of a missing folder.
+    # `make run` collects static files there; tests read them from their sources, but WhiteNoise wants the folder.
     Path(os.environ["DATA_DIR"], "static").mkdir(exist_ok=True)
     config.add_cleanup(own.close)
 

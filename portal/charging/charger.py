@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import partial
-from typing import NamedTuple
 
 import msgspec
 from django.conf import settings
@@ -23,14 +21,15 @@ from balances.models.counters import OwnerKind
 from balances.models.ledger import EntryKind
 from balances.models.usage import SuspenseReason
 from portal.charging import suspense_texts
+from portal.charging.group import CHARGED, DUPLICATE, SUSPENDED, Counts, Crossed, Part, Suspended
 from portal.charging.guarding import Event, Guarding
 from portal.charging.heads import BucketHead, Corrections, Gate, Meter, Tiers, drawable_through
 from portal.charging.rating import split_by_time
 from portal.charging.records import Usage, canonical_time, public
-from portal.charging.state import Chain, Cycle, EnterpriseState, Plan, RateTerms, Stretch
+from portal.charging.state import Chain, EnterpriseState, Plan
 from portal.charging.tally import Tally
+from portal.charging.terms import Cycle, RateTerms, Stretch
 
-CHARGED, DUPLICATE, SUSPENDED = "c", "d", "s"
 _json = msgspec.json.Encoder()
 
 
@@ -40,66 +39,6 @@ def _text_array(texts: list[str]) -> str | list[str]:
     if not texts or "\\" in joined or joined.count('"') != 2 * (len(texts) - 1):
         return texts
     return '{"' + joined + '"}'
-
-
-@dataclass(slots=True)
-class Part:
-    """A claimed part: its row, and its records."""
-
-    id: int
-    source_id: int
-    usages: list[Usage]
-
-
-@dataclass(slots=True)
-class Counts:
-    """What became of the records of a group or of several."""
-
-    charged: int = 0
-    duplicate: int = 0
-    suspended: int = 0
-    parts: int = 0
-
-    def add(self, other: Counts) -> None:
-        """Add another group's counts."""
-        self.charged += other.charged
-        self.duplicate += other.duplicate
-        self.suspended += other.suspended
-        self.parts += other.parts
-
-    @property
-    def records(self) -> int:
-        """All records that got an outcome."""
-        return self.charged + self.duplicate + self.suspended
-
-
-class Suspended(NamedTuple):
-    """A record on its way to suspense."""
-
-    part_id: int
-    position: int
-    source_id: int
-    source_record_id: str
-    record: dict
-    reason: str
-    detail: str
-    content_hash: int
-    takes_identity: bool  # the id was free, or its suspended holder is recycled by this very record
-
-
-class Crossed(NamedTuple):
-    """A threshold that was reached by a record."""
-
-    threshold_id: int
-    account_id: int | None
-    line_id: int | None
-    service: int
-    period_start: str
-    level_units: int
-    used_units: int
-    base_units: int | None
-    usage_id: int
-    crossed_at: str
 
 
 class _Cannot(Exception):

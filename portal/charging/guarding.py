@@ -23,7 +23,8 @@ from portal.charging.limits import TOLD_ONLY, Limits, Span, Watch, Watched
 from portal.charging.records import END, Usage, canonical_time, parse_canonical
 
 if TYPE_CHECKING:
-    from portal.charging.state import Chain, RateTerms, Stretch
+    from portal.charging.state import Chain
+    from portal.charging.terms import RateTerms, Stretch
 
 #: Reasons of a charge line fill 200 characters; those of limits at most so many.
 REASONS_MOST = 110

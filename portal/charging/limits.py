@@ -22,7 +22,8 @@ from policies.resolution import Along, LimitFacts, RuleBook
 from portal.charging.records import BEGINNING, END, canonical_time, parse_canonical
 
 if TYPE_CHECKING:
-    from portal.charging.state import Chain, Stretch
+    from portal.charging.state import Chain
+    from portal.charging.terms import Stretch
 
 NEVER = 2**63  # more than any use
 #: Use of periods that began this long ago is loaded with the first look; older ones when late usage asks for them.

@@ -19,9 +19,11 @@ from django.db import Error, InterfaceError, OperationalError, connection, trans
 
 from balances import ledger
 from portal.charging import telling, writing
-from portal.charging.charger import Charger, Counts, Part
+from portal.charging.charger import Charger
+from portal.charging.group import Counts, Part
 from portal.charging.records import canonical_time, decode_payload
-from portal.charging.state import NOBODY, OLDEST_USAGE, EnterpriseState, StateCache
+from portal.charging.state import NOBODY, EnterpriseState, StateCache
+from portal.charging.terms import OLDEST_USAGE
 from portal.live import publish
 
 log = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from balances.units import split_in_proportion
 from portal.charging.records import parse_canonical
-from portal.charging.state import Stretch
+from portal.charging.terms import Stretch
 
 #: Sessions are weighed by whole milliseconds.
 RESOLUTION = timedelta(milliseconds=1)

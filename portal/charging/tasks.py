@@ -9,7 +9,7 @@ import structlog
 from celery import shared_task
 from django.db import connection
 
-from balances import contingency, cycles, inventory, ledger, loans, standing, trading
+from balances import contingency, cycles, inventory, loans, reservations, standing, trading
 from balances.errors import Refused
 from balances.models import Enterprise
 from policies import limits
@@ -86,7 +86,7 @@ def turn_cycles() -> None:
 def sweep_reservations() -> None:
     """Release reservations whose session never ended, and what was set aside until a date that has come."""
     now = datetime.now(UTC)
-    ledger.sweep_reservations(actor="beat", at=now)
+    reservations.sweep(actor="beat", at=now)
     contingency.release_due(actor="beat", at=now)
 
 

@@ -12,7 +12,8 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from balances.models import ChargingState
-from portal.charging.charger import Charger, Part
+from portal.charging.charger import Charger
+from portal.charging.group import Part
 from portal.charging.records import Usage
 from portal.charging.state import EnterpriseState
 

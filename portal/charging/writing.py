@@ -14,7 +14,8 @@ from psycopg.types.json import Jsonb
 from balances import draw_caps, ledger
 from balances.models.counters import Payer
 from portal.charging import limit_writing
-from portal.charging.charger import CHARGED, DUPLICATE, SUSPENDED, Charger
+from portal.charging.charger import Charger
+from portal.charging.group import CHARGED, DUPLICATE, SUSPENDED
 
 ACTOR = "charging"
 

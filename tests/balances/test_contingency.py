@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from balances import allocation, contingency, cycles, ledger, proof
+from balances import allocation, contingency, cycles, ledger, proof, reservations
 from balances.allocation_plan import Wish
 from balances.contingency import NotSetAside
 from balances.errors import Refused
@@ -93,7 +93,7 @@ def test_what_is_set_aside_cannot_be_given_reserved_or_set_aside_again(world: Wo
     for refused in (
         lambda: allocation.apply(bucket_id=held.id, wishes=wishes, **DOING),
         lambda: ledger.allocate(bucket_id=held.id, account_id=world.accounts["N"].id, units=5, **DOING),
-        lambda: ledger.reserve(bucket_id=held.id, key="k", units=5, expires_at=expires_at, **DOING),
+        lambda: reservations.reserve(bucket_id=held.id, key="k", units=5, expires_at=expires_at, **DOING),
         lambda: aside(world, 5, bucket_id=held.id),
     ):
         with pytest.raises(Refused) as refusal:

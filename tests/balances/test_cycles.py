@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 
-from balances import cycles, ledger, proof
+from balances import cycles, ledger, proof, reservations
 from balances.models import Bucket, Entry
 from balances.models.ledger import EntryKind
 from tests.cast import ACTOR
@@ -146,10 +146,10 @@ def test_a_close_that_dies_resumes_with_the_cycle_it_was_at(world: World, monkey
 
 def test_reserved_units_outlive_the_close_and_expire_when_the_session_ends(world: World):
     allowance = number(world, "grant:Data:1")
-    ledger.reserve(bucket_id=allowance, key="s", units=90, expires_at=APRIL, actor=ACTOR, at=START)
+    reservations.reserve(bucket_id=allowance, key="s", units=90, expires_at=APRIL, actor=ACTOR, at=START)
     close(world, APRIL)
     assert world.buckets()["grant:Data:1"] == (100, 0, 0, 90, 0, 10, 0, True)
-    ledger.settle(key="s", used_units=25, actor=ACTOR, at=APRIL)
+    reservations.settle(key="s", used_units=25, actor=ACTOR, at=APRIL)
     assert world.buckets()["grant:Data:1"] == (100, 0, 0, 0, 25, 10, 65, True)
     assert proven(world)
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from balances import allocation, cycles, ledger
+from balances import allocation, cycles, reservations
 from balances.allocation_plan import Wish
 from balances.models import Bucket, Entry
 from balances.scope import Grant, Scope, Verb
@@ -44,10 +44,10 @@ def live_through(world: World):
 
     def reserve(units: int, at: datetime) -> None:
         expires_at = at + timedelta(days=1)
-        ledger.reserve(bucket_id=source, key="s", units=units, expires_at=expires_at, actor=ACTOR, at=at)
+        reservations.reserve(bucket_id=source, key="s", units=units, expires_at=expires_at, actor=ACTOR, at=at)
 
     def settle(units: int, at: datetime) -> None:
-        ledger.settle(key="s", used_units=units, actor=ACTOR, at=at)
+        reservations.settle(key="s", used_units=units, actor=ACTOR, at=at)
 
     def close(units: int, at: datetime) -> None:
         cycles.close_cycles(enterprise_id=world.enterprise.id, at=at, actor=ACTOR)

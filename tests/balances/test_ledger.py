@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection, connections
 
-from balances import ledger, proof
+from balances import ledger, proof, reservations
 from balances.errors import Refused
 from balances.ledger import KeyConflict, NotBelow, NotEnough
 from balances.models import AuditEvent, Bucket, Entry, Reservation
@@ -149,7 +149,7 @@ def test_only_unused_units_of_an_allocation_can_be_taken_back(world: World):
 
 def test_a_reservation_grants_what_there_is_and_returns_the_rest(world: World):
     def reserve(units: int, key: str) -> Reservation:
-        return ledger.reserve(
+        return reservations.reserve(
             bucket_id=number(world, DATA), key=key, units=units, expires_at=START + timedelta(hours=1), actor=ACTOR,
             at=START,
         )  # fmt: skip
@@ -159,12 +159,12 @@ def test_a_reservation_grants_what_there_is_and_returns_the_rest(world: World):
     with pytest.raises(KeyConflict):
         reserve(61, "one")
     with pytest.raises(NotEnough):
-        ledger.settle(key="one", used_units=61, actor=ACTOR, at=START)
+        reservations.settle(key="one", used_units=61, actor=ACTOR, at=START)
     for _ in range(2):
-        ledger.settle(key="one", used_units=25, actor=ACTOR, at=START)
+        reservations.settle(key="one", used_units=25, actor=ACTOR, at=START)
     assert world.buckets()[DATA] == (100, 0, 35, 40, 25, 0, 0, False)
-    assert ledger.sweep_reservations(actor=ACTOR, at=START) == 0
-    assert ledger.sweep_reservations(actor=ACTOR, at=START + timedelta(hours=1)) == 1
+    assert reservations.sweep(actor=ACTOR, at=START) == 0
+    assert reservations.sweep(actor=ACTOR, at=START + timedelta(hours=1)) == 1
     assert world.buckets()[DATA] == (100, 0, 75, 0, 25, 0, 0, False)
     assert proven(world)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from balances import allocation, cycles, ledger, loans, proof, trading, trading_terms
+from balances import allocation, cycles, ledger, loans, proof, reservations, trading, trading_terms
 from balances.allocation_plan import Wish
 from balances.errors import Refused
 from balances.ledger import KeyConflict, NotEnough
@@ -136,10 +136,10 @@ def test_early_by_hand_in_parts_and_once_for_a_key(world: World):
 
 def test_what_a_session_holds_at_the_return_follows_when_it_is_free(world: World):
     loan = lent(world, 20)
-    ledger.reserve(bucket_id=loan.bucket_id, key="s", units=6, expires_at=DUE, actor=ACTOR, at=START)
+    reservations.reserve(bucket_id=loan.bucket_id, key="s", units=6, expires_at=DUE, actor=ACTOR, at=START)
     loans.return_due(actor="beat", at=DUE)
     assert held(world, "N") == (34, 0)
-    ledger.settle(key="s", used_units=2, actor=ACTOR, at=DUE)
+    reservations.settle(key="s", used_units=2, actor=ACTOR, at=DUE)
     assert loans.return_due(actor="beat", at=DUE) == 1
     loan.refresh_from_db()
     assert (loan.state, loan.owed_units, held(world, "N")) == (LoanState.OWED, 2, (38, 0))

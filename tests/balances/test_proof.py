@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.db import connection
 
-from balances import contracts, cycles, draw_caps, exchange, ledger, loans, proof, standing, trading
+from balances import contracts, cycles, draw_caps, exchange, ledger, loans, proof, reservations, standing, trading
 from balances.models import Bucket, Loan
 from balances.units import Service
 from portal.charging import pipeline
@@ -66,7 +66,7 @@ def world(_as_owner, db) -> World:
     cycles.close_cycles(enterprise_id=world.enterprise.id, at=BOUNDARIES[2], actor=ACTOR)
     following = Bucket.objects.get(enterprise=world.enterprise, name="Data 2", cycle_start=BOUNDARIES[2])
     expires_at = BOUNDARIES[2] + timedelta(hours=1)
-    ledger.reserve(
+    reservations.reserve(
         bucket_id=following.id, key="session", units=9, expires_at=expires_at, actor=ACTOR, at=BOUNDARIES[2]
     )  # fmt: skip
     trading.offer(account=world.accounts["R"], bucket=following, gives_units=5, actor=ACTOR, at=BOUNDARIES[2])

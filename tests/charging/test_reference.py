@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from structlog.testing import capture_logs
 
-from balances import contingency, contracts, cycles, draw_caps, hierarchy, inventory, ledger, proof
+from balances import contingency, contracts, cycles, draw_caps, hierarchy, inventory, ledger, proof, reservations
 from balances.errors import Refused
 from balances.models import Bucket, DrawCap
 from balances.units import LARGEST_UNITS
@@ -285,7 +285,7 @@ class Charging(RuleBasedStateMachine):
         name = f"session-{self.names}"
         expires_at = self.now + timedelta(hours=1)
         if self.both(
-            lambda: ledger.reserve(
+            lambda: reservations.reserve(
                 bucket_id=chosen[1], key=name, units=units, expires_at=expires_at, actor=ACTOR, at=self.now
             ),
             lambda: self.model.reserve(chosen[0], name, units, self.now),
@@ -297,7 +297,7 @@ class Charging(RuleBasedStateMachine):
     def a_session_ends(self, data, used):
         name = data.draw(st.sampled_from(self.sessions))
         if self.both(
-            lambda: ledger.settle(key=name, used_units=used, actor=ACTOR, at=self.now),
+            lambda: reservations.settle(key=name, used_units=used, actor=ACTOR, at=self.now),
             lambda: self.model.settle(name, used),
         ):
             self.sessions.remove(name)
