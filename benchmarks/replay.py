@@ -18,12 +18,15 @@ from policies import limits, publishing, replaying
 RECORDS, QUICK_RECORDS = 1_000_000, 20_000
 DAYS = 80
 LINES = 1_000
+OCTETS = 1_000_000  # of a record
+#: Of a day's usage, how much its limit holds: one event in twenty is beyond.
+WITHIN_LIMIT_PERCENT = 95
 
 _USAGE = """
 INSERT INTO balances_usagerecord (id, enterprise_id, line_id, account_id, part_id, position, source_id,
     source_record_id, service, zone_id, units, charged_units, used_at, charge_sequence, charged_at)
 SELECT n, %(enterprise)s, (%(lines)s::bigint[])[1 + n %% %(count)s], %(account)s, 0, n, 0, n::text, 1,
-    %(zone)s, 1000000, 1000000, u.at, 1, u.at
+    %(zone)s, %(octets)s, %(octets)s, u.at, 1, u.at
 FROM generate_series(1, %(records)s) AS n,
     LATERAL (SELECT %(until)s::timestamptz - interval '1 second' * ((%(records)s - n) * %(step)s::float8) AS at) AS u
 """
@@ -44,8 +47,9 @@ def measure(quick: bool) -> Iterator[dict]:
     now = datetime.now(UTC)
     root = Account.objects.get(enterprise_id=subject.id, parent__isnull=True)
     _fill(subject.id, wanted, now)
+    daily = wanted * OCTETS * WITHIN_LIMIT_PERCENT // 100 // DAYS
     doing: dict[str, Any] = {"actor": enterprises.ACTOR, "at": now}
-    for window, amount in (("day", 3 * 10**9), ("cycle", 2**50), ("week", 2**50)):
+    for window, amount in (("day", daily), ("cycle", 2**50), ("week", 2**50)):
         limits.make(account=root, service=Service.DATA, measure="units", window=window, amount=amount, **doing)
     limits.make(account=root, measure="money", window="cycle", amount=2**50, **doing)
     rules: list[dict[str, Any]] = [
@@ -85,8 +89,9 @@ def _fill(enterprise_id: int, wanted: int, now: datetime) -> None:
     rate = Rate.objects.filter(version__enterprise_id=enterprise_id, service=Service.DATA, zone__is_home=True)[0]
     values: dict[str, Any] = {
         "enterprise": enterprise_id, "lines": [line_id for line_id, _ in lines], "count": len(lines),
-        "account": lines[0][1], "zone": rate.zone_id, "records": wanted, "until": now - timedelta(minutes=1),
-        "step": DAYS * 86_400 / wanted, "path": path.id, "version": rate.version_id, "rate": rate.id,
+        "account": lines[0][1], "zone": rate.zone_id, "octets": OCTETS, "records": wanted,
+        "until": now - timedelta(minutes=1), "step": DAYS * 86_400 / wanted, "path": path.id,
+        "version": rate.version_id, "rate": rate.id,
     }  # fmt: skip
     with connection.cursor() as cursor:
         for months in range(5):
