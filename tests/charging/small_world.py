@@ -7,9 +7,10 @@ languages: names here, ids in the database.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from django.db import transaction
 
@@ -24,6 +25,7 @@ from balances.models import (
     Crossing,
     Enterprise,
     Line,
+    Loan,
     Operator,
     SuspendedUsage,
     Threshold,
@@ -38,6 +40,8 @@ from portal.charging.records import Usage, read_mapping
 from tests.cast import ACTOR
 from tests.charging.reference import Grant, Owner, Record, Reference, Terms, Version
 from tests.charging.reference import Threshold as Mark
+
+ReferenceT = TypeVar("ReferenceT", bound=Reference)
 
 START = datetime(2026, 3, 15, 12, tzinfo=UTC)
 #: Midnight in Berlin on the first of February, March .. December 2026.
@@ -113,9 +117,9 @@ def usage(record: Record) -> Usage:
 class World:
     """The enterprise and the ids of what is in it; `reference()` makes its twin as it is now."""
 
-    def __init__(self, contract_end: datetime | None = None):
+    def __init__(self, contract_end: datetime | None = None, versions: list[Version] | None = None):
         self.contract_end = contract_end
-        self.versions = [v for v in VERSIONS if contract_end is None or v.effective_at < contract_end]
+        self.versions = [v for v in versions or VERSIONS if contract_end is None or v.effective_at < contract_end]
         self.operator = Operator.objects.create(name="Kleinnetz")
         self._make_zones()
         self.enterprise: Enterprise = hierarchy.create_enterprise(
@@ -206,11 +210,11 @@ class World:
 
     # --- the twin ----------------------------------------------------------------------------------------------------
 
-    def reference(self) -> Reference:
+    def reference(self, kind: Callable[..., ReferenceT] = Reference) -> ReferenceT:  # type: ignore[assignment]
         """The model of this enterprise, nothing charged yet."""
         parents = {"R": [(None, None)]} | {code: [(None, parent or "R")] for code, parent in TREE}
         began = BOUNDARIES[0] - timedelta(days=90)
-        model = Reference(
+        model = kind(
             boundaries=BOUNDARIES,
             versions=self.versions,
             networks=NETWORKS,
@@ -254,6 +258,7 @@ class World:
     def bucket_keys(self) -> dict[int, str]:
         """Bucket id -> the model's key of it."""
         keys: dict[int, str] = {}
+        loans = dict(Loan.objects.filter(enterprise=self.enterprise).values_list("bucket_id", "trade_id"))
         for bucket in Bucket.objects.filter(enterprise=self.enterprise).select_related("allowance").order_by("id"):
             if bucket.kind == "grant":
                 keys[bucket.id] = f"grant:{bucket.allowance.name}:{BOUNDARIES.index(bucket.cycle_start)}"
@@ -261,10 +266,13 @@ class World:
                 keys[bucket.id] = f"rollover:{keys[bucket.source_id]}"
             elif bucket.kind == "contingency":
                 keys[bucket.id] = f"contingency:{keys[bucket.source_id]}:{bucket.release}"
+            elif bucket.kind == "loan":
+                keys[bucket.id] = f"loan:{loans[bucket.id]}"
             else:
                 kind = OwnerKind.LINE if bucket.line_id else OwnerKind.ACCOUNT
                 owner = self._owner_names[kind, bucket.line_id or bucket.account_id]
-                keys[bucket.id] = f"allocation:{keys[bucket.source_id]}:{owner[0]}:{owner[1]}"
+                whose = owner[1] if bucket.kind == "trade" else f"{owner[0]}:{owner[1]}"
+                keys[bucket.id] = f"{bucket.kind}:{keys[bucket.source_id]}:{whose}"
         return keys
 
     def buckets(self) -> dict[str, tuple]:
