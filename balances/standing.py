@@ -15,7 +15,7 @@ from django.db import transaction
 from balances import audit, fields, locks, trading, trading_moves
 from balances.errors import Refused
 from balances.models import Account, Bucket, Contract, StandingRun, StandingTransfer, Trade
-from balances.models.trading import RunOutcome, Shortage, StandingState
+from balances.models.trading import SHORT, RunOutcome, Shortage, StandingState
 from balances.periods import Period, midnight, next_cycle
 from balances.selectors.terms import terms_at
 from balances.trading_acts import first_answer, own_key_of
@@ -186,7 +186,7 @@ def _given(standing: StandingTransfer, cycle: Period, actor: str, at: datetime) 
     giver, receiver = standing.from_account, standing.to_account
     pieces, missing = pieces_of(standing, at)
     if missing and (standing.on_shortage == Shortage.SKIP or not pieces):
-        return [], f"{missing} of {standing.units} units were missing."
+        return [], f"{missing} of {standing.units} {SHORT}"
     trades = []
     for bucket, units in pieces:
         key = f"standing:{standing.id}:{cycle.starts_at:%Y%m%dT%H%M}:{bucket.id}"
@@ -194,7 +194,7 @@ def _given(standing: StandingTransfer, cycle: Period, actor: str, at: datetime) 
             account=giver, to_account=receiver, bucket=bucket, gives_units=units, key=key, actor=actor, at=at
         )
         trades.append(trading.accept(offer=offer, account=receiver, key=key, actor=actor, at=at))
-    return trades, f"{missing} of {standing.units} units were missing." if missing else ""
+    return trades, f"{missing} of {standing.units} {SHORT}" if missing else ""
 
 
 def pieces_of(standing: StandingTransfer, at: datetime) -> tuple[list[tuple[Bucket, int]], int]:

@@ -342,6 +342,10 @@ class RunOutcome(models.TextChoices):
     MISSED = "missed", "Missed"
 
 
+#: What a run's `why` ends with where its giver had less.
+SHORT = "units were missing."
+
+
 class StandingRun(models.Model):
     """What a standing transfer did in a cycle, once. A trigger refuses UPDATE and DELETE."""
 
@@ -364,3 +368,8 @@ class StandingRun(models.Model):
                 name="standing_run_says_what_it_did",
             ),
         ]
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it gave less because there was less to give: figures say it better than `why` does."""
+        return self.why.endswith(SHORT)

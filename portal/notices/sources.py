@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from balances.models import Account, Crossing, Line, OfferAct
+from balances.models import Account, Crossing, Line, OfferAct, StandingRun
 from balances.selectors.terms import terms_at
 from balances.units import SERVICE_NAMES
 from policies.models import Consent, LimitCrossing, Measure, Restriction
 from portal.models import NoticeKind, Severity
-from portal.notices import trades
+from portal.notices import loans, trades
 from portal.notices.facts import Facts, owner_facts, usage_facts
 from portal.notices.found import Found, Source
 
@@ -179,7 +179,12 @@ SOURCES: dict[str, Source] = {
             lambda: OfferAct.objects.select_related(
                 "offer__from_account", "offer__to_account", "offer__bucket", "trade__account", "trade__approver_account"
             ),
-            trades.tell,
+            lambda act, at: (loans.tell_act if act.kind in loans.ACTS else trades.tell)(act, at),
+        ),
+        Source(
+            "standing_run",
+            lambda: StandingRun.objects.select_related("standing__from_account", "standing__to_account"),
+            loans.tell_run,
         ),
     )
 }

@@ -12,7 +12,7 @@ from django.db import Error
 
 from balances.models import Enterprise
 from portal.live import publish
-from portal.notices import deliver, forecast, outbox, watch
+from portal.notices import deliver, forecast, loans, outbox, watch
 
 log = structlog.get_logger(__name__)
 
@@ -74,9 +74,10 @@ def foresee() -> None:
 
 @shared_task
 def foresee_enterprise(*, enterprise_id: int) -> None:
-    """Tell what will run out."""
+    """Tell what will run out, and which loans go back within a day."""
     try:
         publish.noticed(forecast.tell(enterprise_id=enterprise_id, at=datetime.now(UTC)).user_ids)
+        publish.noticed(loans.tell_due(enterprise_id=enterprise_id, at=datetime.now(UTC)).user_ids)
     except Error as error:
         log.warning("notices.interrupted", enterprise_id=enterprise_id, error=str(error))
 

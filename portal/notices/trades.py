@@ -27,6 +27,9 @@ from portal.notices.found import Found
 ASKING = frozenset({"offered", "asked", "countered", "approval"})
 
 
+_SETTLING = frozenset({ActKind.OFFERED, ActKind.ACCEPTED, ActKind.APPROVED})
+
+
 @dataclass(frozen=True, slots=True)
 class _Told:
     """One account that is told of an act: what is said, who the other one is, and whether its units still change."""
@@ -42,11 +45,19 @@ def tell(act: OfferAct, at: datetime) -> list[Found]:
     return [_found(act, told, at) for told in _sides_told(act)]
 
 
+def _is_given_at_once(act: OfferAct) -> bool:
+    """Whether one act offered and accepted, as a standing transfer's run and rebalancing do: nobody is asked."""
+    offer, trade = act.offer, act.trade or act.offer.trades.order_by("id").first()
+    return trade is not None and (trade.actor, trade.created_at) == (offer.actor, offer.created_at)
+
+
 def _sides_told(act: OfferAct) -> list[_Told]:
     offer, trade = act.offer, act.trade
     giver, taker = offer.from_account, trade.account if trade else offer.to_account
     if taker is None:
         return [_Told(giver, "expired", giver)] if act.kind == ActKind.EXPIRED else []
+    if act.kind in _SETTLING and _is_given_at_once(act):
+        return _gift_told(act, taker)
     match act.kind:
         case ActKind.OFFERED:
             said = "countered" if offer.counters_id else "asked" if offer.is_request else "offered"
@@ -67,6 +78,20 @@ def _sides_told(act: OfferAct) -> list[_Told]:
             said = "expired" if trade is None else "not_decided"
             return [_Told(giver, said, taker), _Told(taker, said, giver)]
     return []  # countered: the counter-offer is told itself
+
+
+def _gift_told(act: OfferAct, taker: Account) -> list[_Told]:
+    """What was offered and accepted in one act, told once it has come to something: to both sides as what it is."""
+    giver, trade = act.offer.from_account, act.trade
+    if trade is None:
+        return []
+    if act.kind == ActKind.ACCEPTED and trade.approver_account is not None:
+        if trade.decided_at == trade.created_at:
+            return []  # approved in the same act, which is told
+        return [_Told(giver, "waits", taker), _Told(trade.approver_account, "approval", giver)]
+    if act.kind == ActKind.APPROVED and trade.decided_at != trade.created_at:
+        return [_Told(giver, "approved", taker), _Told(taker, "approved", giver)]
+    return [_Told(giver, "given", taker), _Told(taker, "received", giver)]
 
 
 def _found(act: OfferAct, told: _Told, at: datetime) -> Found:
@@ -124,18 +149,30 @@ def _content(act: OfferAct) -> Facts:
 
 def _outlook(offer: Offer, told: _Told, facts: Facts, terms: Terms, at: datetime) -> Facts:
     """How long the told account's own units of the measure last; while it is undecided, also with the trade."""
+    change = None
+    if told.is_pending and told.account.id != offer.from_account_id:
+        change = -facts["wants_units"] if offer.is_request else facts["gives_units"]
+    # What the giver gives has left its free units with the offer: nothing changes for it any more.
+    return own_outlook(told.account, offer.service, change, terms, at, is_always=told.is_pending)
+
+
+def own_outlook(
+    account: Account, service: int, change: int | None, terms: Terms, at: datetime, *, is_always: bool = False
+) -> Facts:
+    """How long an account's own units last, and with `change` units of them more or less (`after_...`).
+
+    Nothing is said of an account that holds none, unless `is_always` and it may come to hold some.
+    """
     own = Bucket.objects.filter(
-        account=told.account, service=offer.service, closed_at__isnull=True, valid_from__lte=at, valid_until__gt=at
+        account=account, service=service, closed_at__isnull=True, valid_from__lte=at, valid_until__gt=at
     ).exclude(kind=BucketKind.CONTINGENCY)
     free = own.aggregate(units=Sum("remaining_units"))["units"]
-    if terms.cycle is None or (free is None and not told.is_pending):
+    if terms.cycle is None or (free is None and not is_always):
         return {}
-    found = daily_usage(whole(offer.enterprise_id), {told.account.id}, offer.enterprise_id, terms, at)
-    days = found.get((told.account.id, offer.service), [])
+    found = daily_usage(whole(account.enterprise_id), {account.id}, account.enterprise_id, terms, at)
+    days = found.get((account.id, service), [])
     result = _lasts("", free or 0, days, at, terms) if free is not None else {}
-    is_giver = told.account.id == offer.from_account_id
-    if told.is_pending and not is_giver:  # what the giver gives has left its free units with the offer
-        change = -facts["wants_units"] if offer.is_request else facts["gives_units"]
+    if change is not None:
         result |= _lasts("after_", max((free or 0) + change, 0), days, at, terms)
     return result
 

@@ -111,7 +111,8 @@ class _Writer:
         if self.notice.kind == NoticeKind.TRADE:
             said = self.say["trade"][facts["said"]]
             taker = facts.get("taker_name", "")
-            return said.format(name=name, other=facts["other_name"], taker=taker, goods=self._goods())
+            when = self._hour("until")
+            return said.format(name=name, other=facts["other_name"], taker=taker, goods=self._goods(), when=when)
         words = {"name": name, "service": self._service() or self.say["every_service"], "percent": _percent(facts)}
         words["limit"] = facts.get("limit_name") or self.say["a_limit"]
         words["when"] = self._hour("runs_out_at")
@@ -210,7 +211,10 @@ class _Writer:
     # --- offers and trades ---------------------------------------------------------------------------------------
 
     def _goods(self) -> str:
-        """The units that it is about: what is given, or what is asked for."""
+        """The units that it is about: what is given, or what is asked for; of a loan or a run, what is told."""
+        if "units" in self.facts:
+            service = self._service()
+            return self.say["goods"].format(units=self._quantity(self.facts["units"]), service=service)
         side = "wants" if self.facts["is_request"] else "gives"
         return self._units_of(side)
 
@@ -220,17 +224,38 @@ class _Writer:
         return self.say["goods"].format(units=units, service=self.say["service"][int(service)])
 
     def _exchange(self) -> str:
-        facts, goods = self.facts, self._goods()
+        facts = self.facts
+        if "loan" in facts:
+            return self._loan()
+        if "standing" in facts:
+            units = {name: self._quantity(facts[f"{name}_units"]) for name in ("given", "meant")}
+            return self.say["run"][facts["cause"]].format(reason=facts["reason"], **units)
+        goods = self._goods()
         if facts["amount_micros"]:
             return self.say["for"]["money"].format(goods=goods, money=self._money(facts["amount_micros"]))
         if not facts["is_request"] and facts["wants_units"]:
             return self.say["for"]["units"].format(goods=goods, wanted=self._units_of("wants"))
         return self.say["for"]["nothing"].format(goods=goods)
 
+    def _loan_stage(self) -> str:
+        """How a loan stands after what is told: about to go back, owed, still lent, or settled."""
+        said = self.facts["said"]
+        stage = next((stage for stage in ("due_soon", "owed") if f"_{stage}_" in said), "")
+        return stage or ("open" if self.facts["owed_units"] else "settled")
+
+    def _loan(self) -> str:
+        names = ("lent", "owed", "settled", "unused")
+        units = {name: self._quantity(self.facts.get(f"{name}_units", 0)) for name in names}
+        return self.say["loan"][self._loan_stage()].format(**units)
+
     def _next_of_trade(self) -> str:
         said, say = self.facts["said"], self.say["trade_next"]
+        if "loan" in self.facts:
+            return say[f"loan_{self._loan_stage()}"].format(until=self._moment("until"))
+        if "standing" in self.facts:
+            return say["run"]
         key = said if said in ("waits", "approval") else "asking" if said in trades.ASKING else "ended"
-        if said in ("accepted", "approved"):
+        if said in ("accepted", "approved", "given", "received"):
             key = "settled"
         return say[key].format(until=self._moment("until"), approver=self.facts.get("approver_name", ""))
 

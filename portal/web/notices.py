@@ -36,6 +36,7 @@ from portal.web.forms import PortalForm, acting, attempt, sent
 
 A_PAGE = 50
 VIEWS = (("unread", "Unread"), ("mine", "Sent to me"), ("all", "Everything here"))
+PARTS = {"": "The market", "#loans": "Loans", "#standing": "Standing transfers"}
 SPANS = (("1", "For 1 hour"), ("24", "For 1 day"), ("168", "For 1 week"), ("720", "For 30 days"))
 
 
@@ -165,7 +166,8 @@ def _actions(request: HttpRequest, found: Notice) -> list[tuple[str, str]]:
         links.append(("The record that reached it", reverse("usage", args=[usage_id])))
     if found.kind == NoticeKind.TRADE:
         market = reverse("account-market", args=[at.id])
-        links.append((f"The market of {at.name}", market))
+        part = "#loans" if "loan" in found.facts else "#standing" if "standing" in found.facts else ""
+        links.append((f"{PARTS[part]} of {at.name}", f"{market}{part}"))
         if found.facts["said"] in trades.ASKING - {"approval"} and scope.allows(Verb.MANAGE, **here):
             links.append(("Answer with another offer", f"{market}?answer={found.facts['offer']}#make"))
         return links
