@@ -5,6 +5,8 @@ Written by `portal.notices` alone. Beside `portal.models`, because tables belong
 
 from __future__ import annotations
 
+from datetime import time
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -154,7 +156,8 @@ class OutboxMark(models.Model):
 class Digest(models.TextChoices):
     NOW = "now", "At once"
     HOURLY = "hourly", "Collected, every hour"
-    DAILY = "daily", "Collected, every day at 08:00"
+    DAILY = "daily", "Collected, every day"
+    WEEKLY = "weekly", "Collected, every week"
     OFF = "off", "Not at all"
 
 
@@ -170,6 +173,9 @@ class NoticePreference(models.Model):
         constraints = [models.UniqueConstraint(fields=["user", "kind", "channel"], name="notice_preference_once")]
 
 
+WEEKDAYS = list(enumerate(("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")))
+
+
 class NoticeSettings(models.Model):
     """A user's language, clock, and the times at which e-mails wait."""
 
@@ -178,6 +184,10 @@ class NoticeSettings(models.Model):
     )
     language = models.CharField(max_length=2, choices=[("en", "English"), ("de", "Deutsch")], default="en")
     time_zone = models.CharField(max_length=60, default="Europe/Berlin")
+    daily_at = models.TimeField(default=time(8), help_text="When collected e-mails of a day or a week are sent.")
+    weekly_on = models.PositiveSmallIntegerField(
+        default=0, choices=WEEKDAYS, help_text="Day of the weekly e-mail; 0: Monday."
+    )
     mute_from = models.TimeField(null=True)
     mute_until = models.TimeField(null=True)
 

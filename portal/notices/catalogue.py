@@ -114,6 +114,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
         },
         "consent": "{by} agreed to {amount} more.",
         "used_of": "{used} of {total} ({percent}\u202f%)",
+        "used_of_pool": "{said} of what serves it: {service} of {owner}",
         "outlook": {
             "used_up": "Nothing is left for this cycle.",
             "too_early": "Too early to say how long it lasts.",
@@ -137,6 +138,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
         },
         "mail": {
             "open": "Open in the portal", "digest": "{count} notices", "hello": "What happened since the last mail:",
+            "sum": "{count} in all: {states}.", "others": "And also:",
             "foot": "Choose what you are told, and how, under Notices, Preferences.",
         },
     },
@@ -249,6 +251,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
         },
         "consent": "{by} hat {amount} mehr zugestimmt.",
         "used_of": "{used} von {total} ({percent}\u202f%)",
+        "used_of_pool": "{said} von dem, was ihn versorgt: {service} von {owner}",
         "outlook": {
             "used_up": "Für diesen Zeitraum ist nichts mehr da.",
             "too_early": "Noch zu früh, um zu sagen, wie lange es reicht.",
@@ -272,6 +275,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
         },
         "mail": {
             "open": "Im Portal öffnen", "digest": "{count} Meldungen", "hello": "Was seit der letzten Mail geschah:",
+            "sum": "{count} insgesamt: {states}.", "others": "Und außerdem:",
             "foot": "Was Sie erfahren, und wie, bestimmen Sie unter Meldungen, Einstellungen.",
         },
     },

@@ -28,6 +28,8 @@ LONGEST_PAUSE = timedelta(hours=1)
 #: Pauses double to an hour: so many attempts take a day.
 MOST_ATTEMPTS = 30
 BATCH = 100
+#: E-mail deliveries of one turn: those of up to BATCH people.
+MAILED_MOST = 5_000
 #: Webhooks are posted side by side: a slow one must not keep the others, or the worker, waiting.
 AT_ONCE = 8
 _MAILS, _WEBHOOKS = 4_811_010, 4_811_011  # any numbers: the advisory locks of turns
@@ -127,13 +129,21 @@ def _is_read_by_somebody(delivery: Delivery) -> bool:
 
 
 def _take(channel: Channel, at: datetime) -> list[Delivery]:
-    """Due deliveries of a channel, the attempt counted and the next one set; nobody else gets them till then."""
+    """Due deliveries of a channel, the attempt counted and the next one set; nobody else gets them till then.
+
+    Of e-mails all that are due to a person are taken together, so that a digest is one mail however much it collects.
+    """
+    due = Delivery.objects.filter(channel=channel, state=DeliveryState.WAITING, next_at__lte=at)
+    first = due.order_by("next_at", "id")[:BATCH]
+    most = BATCH
+    if channel == Channel.EMAIL:
+        users = {user_id for (user_id,) in first.values_list("user_id")}
+        due, most = due.filter(user_id__in=users), MAILED_MOST
     with transaction.atomic():
         taken = list(
-            Delivery.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(channel=channel, state=DeliveryState.WAITING, next_at__lte=at)
+            due.select_for_update(skip_locked=True, of=("self",))
             .select_related("notice__enterprise", "user", "endpoint")
-            .order_by("next_at", "id")[:BATCH]
+            .order_by("next_at", "id")[:most]
         )
         for delivery in taken:
             delivery.attempts += 1

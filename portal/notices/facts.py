@@ -11,9 +11,10 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q, Sum
 
-from balances.models import Account, Counter, Line, Rate
+from balances.models import Account, Bucket, Counter, Line, Rate
+from balances.models.buckets import BucketKind
 from balances.models.counters import Grain, OwnerKind
 from balances.pace import DayUsage, estimate
 from balances.scope import Grant, Scope, Verb
@@ -111,6 +112,41 @@ def price_facts(enterprise_id: int, service: int, at: datetime) -> Facts:
     if terms.cycle is not None:
         facts["cycle_ends_at"] = terms.cycle.ends_at.isoformat()
     return facts
+
+
+def pool_facts(line: Line, service: int, at: datetime) -> Facts:
+    """Used of total of what serves a line: its own units, else those of its account or the nearest above. Whose it is.
+
+    Nothing where nobody on the way up holds any; `total_units` is what was held in this cycle.
+    """
+    terms = terms_at(line.enterprise_id, at)
+    if terms.cycle is None:
+        return {}
+    own = Bucket.objects.filter(
+        line=line, service=service, closed_at__isnull=True, valid_from__lte=at, valid_until__gt=at
+    ).exclude(kind=BucketKind.CONTINGENCY)
+    total = F("remaining_units") + F("used_units") + F("reserved_units")
+    mine = own.aggregate(total=Sum(total), left=Sum("remaining_units"))
+    if mine["total"]:
+        return _used_of(mine["total"], mine["left"], service, "")
+    found = overview.services_of(whole(line.enterprise_id), line.account, terms, at)
+    seen = next((each for each in found if each.service == service and each.held_units), None)
+    if seen is None:
+        return {}
+    owner = seen.pools[0].owner
+    facts = _used_of(seen.held_units, seen.remaining_units, service, owner.name if owner else line.account.name)
+    facts["outlook"] = seen.estimate.outlook.value
+    if seen.estimate.runs_out_at is not None:
+        facts["runs_out_at"] = seen.estimate.runs_out_at.isoformat()
+    return facts
+
+
+def _used_of(total: int, left: int, service: int, owner: str) -> Facts:
+    used = total - left
+    return {
+        "used_units": used, "total_units": total, "percent": used * 100 // total, "pool_owner": owner,
+        "pool_service": SERVICE_NAMES[service],
+    }  # fmt: skip
 
 
 def _price(terms: Terms, service: int, at: datetime) -> Facts:

@@ -17,7 +17,6 @@ from balances.models.trading import ActKind, LoanState, RunOutcome
 from balances.selectors.terms import terms_at
 from balances.units import SERVICE_NAMES
 from portal.models import NoticeKind, Severity
-from portal.notices import outbox
 from portal.notices.facts import Facts
 from portal.notices.found import Found
 from portal.notices.trades import own_outlook
@@ -74,14 +73,13 @@ def tell_act(act: OfferAct, at: datetime) -> list[Found]:
     ]
 
 
-def tell_due(*, enterprise_id: int, at: datetime) -> outbox.Told:
-    """Tell both sides which loans go back within a day; each once, whatever finds it how often."""
+def due_soon(*, enterprise_id: int, at: datetime) -> list[Found]:
+    """Which loans go back within a day, to both sides; the same keys whenever it is asked."""
     due = Loan.objects.filter(
         enterprise_id=enterprise_id, state=LoanState.LENT, returns_at__gt=at, returns_at__lte=at + SOON,
         created_at__lt=F("returns_at") - 2 * SOON,
     )  # fmt: skip
-    loans = list(due.select_related("lender", "borrower", "bucket").order_by("id"))
-    return outbox.post(found=list(_due(loans, at)), at=at) if loans else outbox.Told()
+    return list(_due(list(due.select_related("lender", "borrower", "bucket").order_by("id")), at))
 
 
 def _due(loans: list[Loan], at: datetime) -> Iterator[Found]:

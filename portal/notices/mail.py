@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
@@ -11,11 +12,15 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.template.loader import render_to_string
 
-from portal.models import Delivery, NoticeSettings
+from portal.models import Delivery, NoticeSettings, Severity
 from portal.notices import inbox, words
 from portal.notices.catalogue import CATALOGUE
 
 log = structlog.get_logger(__name__)
+
+URGENCY = [Severity.CRITICAL, Severity.WARNING, Severity.INFO]
+#: Notices that a mail says in full.
+IN_FULL = 20
 
 
 class Post:
@@ -55,23 +60,31 @@ def _sent(connection, deliveries: Sequence[Delivery]) -> str:
 
 
 def compose(deliveries: Sequence[Delivery]) -> EmailMultiAlternatives:
-    """The mail of one user's deliveries, oldest notice first."""
+    """The mail of one user's deliveries: what presses most first, and in full; of many the others by their titles."""
     user = deliveries[0].user
     if user is None:
         raise ValueError("A mail goes to a user.")
     chosen = NoticeSettings.objects.filter(user=user).first()
     language = chosen.language if chosen else "en"
     say = CATALOGUE[language]["mail"]
+    in_order = sorted(deliveries, key=lambda d: (URGENCY.index(d.notice.severity), d.notice_id))
     told = [
         {
-            "message": words.message(d.notice, language, why=d.why, also=inbox.also_told(d.notice, user)),
+            "message": words.message(
+                d.notice, language, why=d.why, also=inbox.also_told(d.notice, user) if place < IN_FULL else ()
+            ),
             "url": f"{settings.PUBLIC_URL}/notices/{d.notice_id}/",
         }
-        for d in sorted(deliveries, key=lambda delivery: delivery.notice_id)
+        for place, d in enumerate(in_order)
     ]
-    first = words.message(deliveries[0].notice, language).title
+    first = told[0]["message"].title
     subject = first if len(told) == 1 else f"{say['digest'].format(count=len(told))}: {first}, …"
-    context = {"told": told, "say": say, "language": language, "portal": settings.PUBLIC_URL}
+    states = Counter(each["message"].state_word for each in told)
+    summary = say["sum"].format(count=len(told), states=", ".join(f"{n} × {word}" for word, n in states.most_common()))
+    context = {
+        "told": told[:IN_FULL], "others": told[IN_FULL:], "count": len(told), "summary": summary, "say": say,
+        "language": language, "portal": settings.PUBLIC_URL,
+    }  # fmt: skip
     host = urlsplit(settings.PUBLIC_URL).hostname or "portal"
     mail = EmailMultiAlternatives(
         " ".join(subject.split()),

@@ -25,7 +25,6 @@ from portal.notices.recipients import Recipient, chain_of, recipients_of
 
 #: What is older than this when it is found is history: it is shown, and nobody is called.
 FRESH = timedelta(hours=24)
-DAILY_HOUR = time(8)
 
 
 def plan(notice: Notice, at: datetime, *, recorded_at: datetime) -> set[int]:
@@ -87,13 +86,17 @@ def _silenced(notice: Notice, user_ids: list[int], at: datetime) -> dict[int, st
 
 
 def due_at(digest: str, settings: NoticeSettings | None, at: datetime) -> datetime:
-    """When an e-mail is due: at once, at the next full hour, or at eight; and not before a mute time ends."""
-    zone = ZoneInfo(settings.time_zone if settings else "Europe/Berlin")
+    """When an e-mail is due: at once, at the next full hour, or at the user's hour of the day or week; and not before a
+    mute time ends."""
+    known = settings or NoticeSettings()
+    zone = ZoneInfo(known.time_zone)
     due = at
     if digest == Digest.HOURLY:
         due = at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     elif digest == Digest.DAILY:
-        due = _next(at, DAILY_HOUR, zone)
+        due = _next(at, known.daily_at, zone)
+    elif digest == Digest.WEEKLY:
+        due = _next(at, known.daily_at, zone, known.weekly_on)
     return muted_until(due, settings, zone)
 
 
@@ -106,11 +109,12 @@ def muted_until(at: datetime, settings: NoticeSettings | None, zone: ZoneInfo) -
     return _next(at, end, zone) if is_muted else at
 
 
-def _next(at: datetime, clock: time, zone: ZoneInfo) -> datetime:
-    """The next instant after `at` at which the zone's clocks show `clock`."""
+def _next(at: datetime, clock: time, zone: ZoneInfo, weekday: int | None = None) -> datetime:
+    """The next instant after `at` at which the zone's clocks show `clock`; on that day of the week, Monday being 0."""
     local = at.astimezone(zone)
-    for days in (0, 1, 2):
-        moment = datetime.combine(local.date() + timedelta(days=days), clock, zone).astimezone(at.tzinfo)
-        if moment > at:
+    for days in range(9):
+        day = local.date() + timedelta(days=days)
+        moment = datetime.combine(day, clock, zone).astimezone(at.tzinfo)
+        if moment > at and weekday in (None, day.weekday()):
             return moment
     return at

@@ -64,18 +64,31 @@ def table(user: User) -> list[tuple[str, str, list[tuple[str, str]]]]:
 
 
 def set_clock(
-    *, user: User, language: str, time_zone: str, mute_from: time | None, mute_until: time | None
+    *,
+    user: User,
+    language: str,
+    time_zone: str,
+    daily_at: time = time(8),
+    weekly_on: int = 0,
+    mute_from: time | None,
+    mute_until: time | None,
 ) -> NoticeSettings:
-    """A user's language, zone and mute time, [from, until) on that zone's clocks. Raises PreferenceRefused."""
+    """A user's language, zone, hour and weekday of collected e-mails, and mute time, [from, until) on that zone's
+    clocks. What waits already keeps its time. Raises PreferenceRefused."""
     if language not in ("en", "de"):
         raise PreferenceRefused("Choose English or German.", field="language")
     try:
         ZoneInfo(time_zone)
     except (ValueError, OSError, KeyError):
         raise PreferenceRefused("There is no such time zone.", field="time_zone") from None
+    if weekly_on not in range(7):
+        raise PreferenceRefused("A week's days are 0, Monday, to 6, Sunday.", field="weekly_on")
     if (mute_from is None) != (mute_until is None) or (mute_from is not None and mute_from == mute_until):
         raise PreferenceRefused("A mute time has a beginning and another end.", field="mute_until")
-    values = {"language": language, "time_zone": time_zone, "mute_from": mute_from, "mute_until": mute_until}
+    values = {
+        "language": language, "time_zone": time_zone, "daily_at": daily_at, "weekly_on": weekly_on,
+        "mute_from": mute_from, "mute_until": mute_until,
+    }  # fmt: skip
     return NoticeSettings.objects.update_or_create(user=user, defaults=values)[0]
 
 

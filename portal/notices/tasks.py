@@ -76,8 +76,9 @@ def foresee() -> None:
 def foresee_enterprise(*, enterprise_id: int) -> None:
     """Tell what will run out, and which loans go back within a day."""
     try:
-        publish.noticed(forecast.tell(enterprise_id=enterprise_id, at=datetime.now(UTC)).user_ids)
-        publish.noticed(loans.tell_due(enterprise_id=enterprise_id, at=datetime.now(UTC)).user_ids)
+        now = datetime.now(UTC)
+        publish.noticed(forecast.tell(enterprise_id=enterprise_id, at=now).user_ids)
+        publish.noticed(outbox.post(found=loans.due_soon(enterprise_id=enterprise_id, at=now), at=now).user_ids)
     except Error as error:
         log.warning("notices.interrupted", enterprise_id=enterprise_id, error=str(error))
 

@@ -22,7 +22,7 @@ from balances.selectors.terms import terms_at
 from balances.units import SERVICE_NAMES, Service
 from portal.models import LineDay, LineDevice, NoticeKind, Severity, WatchMark
 from portal.notices import outbox, patterns
-from portal.notices.facts import Facts, owner_facts, price_facts
+from portal.notices.facts import Facts, owner_facts, pool_facts, price_facts
 from portal.notices.found import Found
 
 #: How much earlier than it is committed a charge may be dated: longer than any waits for its lock and is written.
@@ -176,7 +176,7 @@ def _anomaly(line: Line, each: _Day, verdict: patterns.Verdict, days: int, zone:
         "day": each.day.isoformat(), "day_units": each.units, "usual_units": verdict.usual_units,
         "bound_units": verdict.bound_units, "days": days,
         "day_kind": "weekend" if patterns.is_weekend(each.day) else "working",
-    }  # fmt: skip
+    } | pool_facts(line, each.service, at)  # fmt: skip
     return Found(
         key=f"anomaly:{line.id}:{each.day.isoformat()}",
         kind=NoticeKind.ANOMALY,
@@ -225,6 +225,7 @@ def _device_found(line: Line, row: LineDevice, before: str, assigned: str, at: d
         "model": models.get(row.imei, ""), "imei_before": before, "model_before": models.get(before, ""),
         "is_assigned_before": before == assigned, "since": row.first_used_at.isoformat(),
     }  # fmt: skip
+    facts |= pool_facts(line, Service.DATA, at)
     return Found(
         key=f"device:{line.id}:{row.imei}",
         kind=NoticeKind.DEVICE,

@@ -160,7 +160,12 @@ class _Writer:
             used, total = self._quantity(self.facts["used_units"]), self._quantity(self.facts["total_units"])
         else:
             return ""
-        return self.say["used_of"].format(used=used, total=total, percent=self.facts["percent"])
+        said = self.say["used_of"].format(used=used, total=total, percent=self.facts["percent"])
+        if "pool_service" not in self.facts:
+            return said
+        service = self.say["service"][int(SERVICES_BY_NAME[self.facts["pool_service"]])]
+        owner = self.facts["pool_owner"] or self.facts["owner_name"]
+        return self.say["used_of_pool"].format(said=said, service=service, owner=owner)
 
     def _outlook(self) -> str:
         parts = []
@@ -186,7 +191,7 @@ class _Writer:
             parts.append(say["next_limit"].format(amount=amount, action=action))
         elif self.notice.kind == NoticeKind.RESTRICTION:
             parts.append(say["restricted"].format(until=self._moment("until") or say["by_hand"]))
-        elif "total_units" in facts:
+        elif "total_units" in facts and "pool_service" not in facts:
             parts.append(say["overage"])
         if "cycle_ends_at" in facts and self.notice.kind != NoticeKind.RESTRICTION:
             parts.append(say["cycle"].format(when=self._moment("cycle_ends_at")))

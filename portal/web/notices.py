@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
@@ -11,7 +10,6 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 
 from balances.errors import Refused
 from balances.models import Account, Enterprise, Threshold
@@ -27,16 +25,18 @@ from portal.models import (
     NoticeSettings,
     Severity,
     Silence,
+    User,
     WebhookEndpoint,
 )
-from portal.notices import deliver, inbox, trades, webhooks, words
+from portal.notice_models import WEEKDAYS
+from portal.notices import deliver, inbox, webhooks, words
 from portal.notices import preferences as wishes
+from portal.web import notice_acts
 from portal.web.context import manages_whole, place
 from portal.web.forms import PortalForm, acting, attempt, sent
 
 A_PAGE = 50
 VIEWS = (("unread", "Unread"), ("mine", "Sent to me"), ("all", "Everything here"))
-PARTS = {"": "The market", "#loans": "Loans", "#standing": "Standing transfers"}
 SPANS = (("1", "For 1 hour"), ("24", "For 1 day"), ("168", "For 1 week"), ("720", "For 30 days"))
 
 
@@ -104,9 +104,10 @@ def notice(request: HttpRequest, notice_id: int) -> HttpResponse:
     context = {
         "notice": found,
         "message": words.message(found, why=found.why or "", also=inbox.also_told(found, user)),
-        "answers": _answers(request, found),
+        "answers": notice_acts.answers(request, found),
+        "more": notice_acts.more(request, found),
         "form": form,
-        "actions": _actions(request, found),
+        "actions": notice_acts.links(request, found),
         "told": _told(request, found),
         "silences": Silence.objects.filter(user=user, until__gt=datetime.now(UTC), lifted_at__isnull=True)
         .filter(account=found.account, line=found.line)
@@ -150,64 +151,6 @@ def _silence(request: HttpRequest, found: Notice, values: dict, doing: dict) -> 
     return "You hear nothing of it till then; what happens stays in the history."
 
 
-def _actions(request: HttpRequest, found: Notice) -> list[tuple[str, str]]:
-    """Where to act: (label, address), only what the reader may do."""
-    scope, account, line = request.tenancy.scope, found.account, found.line
-    at = account or (line.account if line else None)
-    if at is None:
-        return []
-    here = {"enterprise_id": at.enterprise_id, "account_id": at.id}
-    links = []
-    if scope.allows(Verb.VIEW, **here):
-        links.append((f"Look at {at.name}", reverse("account", args=[at.id])))
-    if line is not None:
-        links.append(("Look at the line", reverse("line", args=[line.id])))
-    if usage_id := found.facts.get("usage_id"):
-        links.append(("The record that reached it", reverse("usage", args=[usage_id])))
-    if found.kind == NoticeKind.TRADE:
-        market = reverse("account-market", args=[at.id])
-        part = "#loans" if "loan" in found.facts else "#standing" if "standing" in found.facts else ""
-        links.append((f"{PARTS[part]} of {at.name}", f"{market}{part}"))
-        if found.facts["said"] in trades.ASKING - {"approval"} and scope.allows(Verb.MANAGE, **here):
-            links.append(("Answer with another offer", f"{market}?answer={found.facts['offer']}#make"))
-        return links
-    if scope.allows(Verb.MANAGE, **here):
-        links.append(("Extend: move units here", reverse("account-allowances", args=[at.id])))
-        links.append(("Restrict: bound what is drawn from above", reverse("account-drawing", args=[at.id])))
-        address = reverse("line-admin", args=[line.id]) if line else reverse("account-admin", args=[at.id])
-        links.append(("Thresholds and settings", address))
-    return links
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A button that answers an offer, or decides a trade, at the market of the account that was told."""
-
-    label: str
-    action: str
-    field: str
-    number: int
-    address: str
-    is_first: bool = False
-
-
-def _answers(request: HttpRequest, found: Notice) -> list[Answer]:
-    """What is still to be answered, for who manages the account; accepting shows its effect first."""
-    account, facts = found.account, found.facts
-    if found.kind != NoticeKind.TRADE or account is None or not trades.still_open(facts, datetime.now(UTC)):
-        return []
-    if not request.tenancy.scope.allows(Verb.MANAGE, enterprise_id=account.enterprise_id, account_id=account.id):
-        return []
-    address = reverse("account-market", args=[account.id])
-    if facts["said"] == "approval":
-        choices = [("Approve", "approve"), ("Do not approve", "refuse")]
-        field, number = "trade", facts["trade"]
-    else:
-        choices = [("See what accepting comes to", "accept"), ("Refuse", "decline")]
-        field, number = "offer", facts["offer"]
-    return [Answer(label, act, field, number, address, is_first=not at) for at, (label, act) in enumerate(choices)]
-
-
 def _told(request: HttpRequest, found: Notice) -> list[Delivery]:
     """Who was told by which channel: for those who manage the place; others see their own."""
     account = found.account or (found.line.account if found.line else None)
@@ -233,6 +176,13 @@ class ClockForm(PortalForm):
 
     language = forms.ChoiceField(label="Language of e-mails", choices=[("en", "English"), ("de", "Deutsch")])
     time_zone = forms.CharField(label="Time zone", max_length=60, help_text="Like Europe/Berlin.")
+    daily_at = forms.TimeField(
+        label="Collected e-mails at",
+        required=False,
+        widget=forms.TimeInput({"type": "time"}),
+        help_text="Every day, or every week on",
+    )
+    weekly_on = forms.TypedChoiceField(label="this day", choices=WEEKDAYS, coerce=int, required=False, empty_value=None)
     mute_from = forms.TimeField(label="No e-mail from", required=False, widget=forms.TimeInput({"type": "time"}))
     mute_until = forms.TimeField(label="until", required=False, widget=forms.TimeInput({"type": "time"}))
 
@@ -266,6 +216,8 @@ def preferences(request: HttpRequest) -> HttpResponse:
         initial={
             "language": known.language,
             "time_zone": known.time_zone,
+            "daily_at": known.daily_at,
+            "weekly_on": known.weekly_on,
             "mute_from": known.mute_from,
             "mute_until": known.mute_until,
         },
@@ -281,7 +233,7 @@ def preferences(request: HttpRequest) -> HttpResponse:
         done = _save(request, user, doing)
     done = (
         done
-        or attempt(clock, lambda values: wishes.set_clock(user=user, **values) and "Saved.")
+        or attempt(clock, lambda values: _set_clock(user, known, values))
         or attempt(escalation, lambda values: wishes.escalate(**values, **doing) or "It holds from the next notice on.")
     )
     if done:
@@ -304,6 +256,15 @@ def preferences(request: HttpRequest) -> HttpResponse:
         .order_by("until"),
     }
     return render(request, "notices/preferences.html", context)
+
+
+def _set_clock(user: User, known: NoticeSettings, values: dict) -> str:
+    """Save what was chosen; an hour or a day that was left out stays as it was."""
+    kept = {
+        name: values[name] if values[name] is not None else getattr(known, name) for name in ("daily_at", "weekly_on")
+    }
+    wishes.set_clock(user=user, **{**values, **kept})
+    return "Saved."
 
 
 def _mark_words(mark: Threshold) -> str:

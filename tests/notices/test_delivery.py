@@ -14,6 +14,7 @@ from balances import contracts
 from balances.units import GIB
 from portal.models import Delivery, Notice, NoticeSettings
 from portal.notices import deliver, planning, preferences
+from portal.notices import mail as mailing
 from tests.cast import ACTOR, NOW, Cast
 from tests.notices.test_outbox import collect, cross
 
@@ -25,9 +26,9 @@ def berlin(hour: int, minute: int = 0, day: int = 15) -> datetime:
     return datetime(2026, 3, day, hour - 1, minute, tzinfo=UTC)
 
 
-def clock(start: int | None = None, end: int | None = None) -> NoticeSettings:
+def clock(start: int | None = None, end: int | None = None, **chosen) -> NoticeSettings:
     mute = {"mute_from": time(start), "mute_until": time(end)} if start is not None and end is not None else {}
-    return NoticeSettings(time_zone="Europe/Berlin", **mute)
+    return NoticeSettings(**({"time_zone": "Europe/Berlin"} | mute | chosen))
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,11 @@ def clock(start: int | None = None, end: int | None = None) -> NoticeSettings:
         ("now", clock(12, 13), berlin(12, 30), berlin(13)),
         ("hourly", clock(14, 16), berlin(13, 30), berlin(16)),  # the digest is due in the mute time
         ("daily", clock(7, 9), berlin(6), berlin(9)),
+        ("daily", clock(daily_at=time(17, 30)), berlin(8), berlin(17, 30)),
+        ("daily", clock(daily_at=time(8), time_zone="America/New_York"), berlin(8), berlin(13)),  # 8:00 at their desk
+        ("weekly", clock(), berlin(8), berlin(8, day=16)),  # the 15th is a Sunday
+        ("weekly", clock(weekly_on=6), berlin(7, 59), berlin(8)),
+        ("weekly", clock(weekly_on=6), berlin(8), berlin(8, day=22)),
     ],
 )
 def test_when_an_email_is_due(digest: str, settings: NoticeSettings, at: datetime, due: datetime) -> None:
@@ -69,6 +75,31 @@ def test_a_digest_is_one_mail_of_all_that_was_collected(cast: Cast) -> None:
     (digest,) = [message for message in mail.outbox if message.to == ["alice@example.org"]]
     assert digest.subject.startswith("3 notices: ")
     assert digest.body.count("What happens next") == 3
+    assert "3 in all: " in digest.body
+
+
+@pytest.mark.django_db
+def test_a_daily_digest_is_one_mail_at_the_hour_that_was_chosen_however_much_it_collects(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliver, "BATCH", 2)
+    monkeypatch.setattr(mailing, "IN_FULL", 1)
+    preferences.set_clock(
+        user=cast.alice, language="en", time_zone="Europe/London", daily_at=time(17), mute_from=None, mute_until=None
+    )
+    preferences.prefer(user=cast.alice, kind="threshold", channel="email", digest="daily")
+    contracts.set_threshold(account=cast.aurora.root, service=1, units=GIB, **DOING)
+    contracts.set_threshold(account=cast.aurora.accounts["NORTH"], service=1, units=GIB, **DOING)
+    cross(cast)
+    collect(cast)
+    due = datetime(2026, 3, 15, 17, tzinfo=UTC)  # winter time in London
+    deliver.send_due(at=due - timedelta(seconds=1))
+    assert "alice@example.org" not in {message.to[0] for message in mail.outbox}
+    for _ in range(4):  # others' turns come first, two people a turn
+        deliver.send_due(at=due)
+    (digest,) = [message for message in mail.outbox if message.to == ["alice@example.org"]]
+    assert digest.body.count("What happens next") == 1
+    assert digest.body.count("/notices/") == 3 + 1  # one in full, two by their titles, and where to choose
 
 
 @pytest.mark.django_db

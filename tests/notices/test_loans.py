@@ -33,7 +33,7 @@ def traders(cast: Cast) -> Cast:
 
 
 def of_north(cast: Cast) -> Bucket:
-    return Bucket.objects.get(account=cast.aurora.accounts["NORTH"], service=2, cycle_start=MARCH, kind="allocated")
+    return Bucket.objects.get(account=cast.aurora.accounts["NORTH"], service=2, cycle_start=MARCH, kind="allocation")
 
 
 def lent(cast: Cast, units: int = 1200) -> Loan:
@@ -68,28 +68,32 @@ def test_what_was_used_is_owed_then_repaid_and_forgiven(traders: Cast) -> None:
     loan, doing = lent(traders), {"actor": f"user:{traders.dora.pk} Dora", "at": DUE + timedelta(hours=1)}
     used(loan, 300)
     loans.return_due(**BEAT, at=DUE)
-    assert [title for _, title in told(traders, DUE)] == ["South owes North 5\u202fmin of Voice of a loan"] * 2
+    assert [title for _, title in told(traders, DUE)] == ["South owes North 5:00\u202fmin of Voice of a loan"] * 2
     message = words.message(Notice.objects.latest("id"))
-    assert dict(message.lines)["What"].endswith("5\u202fmin were used and stay owed.")
+    assert dict(message.lines)["What"].endswith("5:00\u202fmin were used and stay owed.")
     assert dict(message.lines)["At this pace"]  # how long one's own units last, as the other trade notices say
     south = traders.aurora.accounts["SOUTH"]
     root = Bucket.objects.get(account=traders.aurora.root, service=2, cycle_start=MARCH)
     allocation.apply(bucket_id=root.id, wishes=[Wish(1, ("account", south.id), units=60)], actor=ACTOR, at=DUE)
-    own = Bucket.objects.get(account=south, service=2, kind="allocated")
+    own = Bucket.objects.get(account=south, service=2, kind="allocation")
     loans.repay(loan=loan, units=60, bucket=own, **doing)
-    assert told(traders, doing["at"]) == [("Carla Castell", "South has repaid North 1\u202fmin of Voice")]
+    assert told(traders, doing["at"]) == [("Carla Castell", "South has repaid North 1:00\u202fmin of Voice")]
     loans.forgive(loan=loan, actor=f"user:{traders.carla.pk} Carla", at=doing["at"])
-    assert told(traders, doing["at"]) == [("Dora Dahl", "North has forgiven South 4\u202fmin of Voice")]
+    assert told(traders, doing["at"]) == [("Dora Dahl", "North has forgiven South 4:00\u202fmin of Voice")]
 
 
 def test_a_return_that_is_near_is_told_once_with_what_it_leaves(traders: Cast) -> None:
     lent(traders)
-    enterprise_id, near = traders.aurora.enterprise.id, DUE - timedelta(hours=23)
-    assert loan_notices.tell_due(enterprise_id=enterprise_id, at=DUE - timedelta(hours=25)).notices == []
-    assert len(loan_notices.tell_due(enterprise_id=enterprise_id, at=near).notices) == 2
-    assert loan_notices.tell_due(enterprise_id=enterprise_id, at=near).notices == []
-    message = words.message(Notice.objects.get(account=traders.aurora.accounts["SOUTH"], facts__said__contains="due"))
-    assert message.title == "South gives back 20\u202fmin of Voice to North on Friday, 20 March, 13:00"
+    near = DUE - timedelta(hours=23)
+
+    def news(at):
+        found = loan_notices.due_soon(enterprise_id=traders.aurora.enterprise.id, at=at)
+        return len(outbox.post(found=found, at=at).notices)
+
+    assert [news(at) for at in (DUE - timedelta(hours=25), near, near, DUE)] == [0, 2, 0, 0]
+    south = Notice.objects.get(facts__said="loan_due_soon_borrower")
+    message = words.message(south)
+    assert message.title == "South gives back 20\u202fmin of Voice to North on Friday, 20 Mar, 13:00"
     assert "With it: Nothing is left for this cycle." in dict(message.lines)["At this pace"]
 
 
@@ -108,11 +112,11 @@ def test_a_run_that_gave_less_is_told_to_both_sides_and_a_full_one_as_the_gift_i
     later = due + timedelta(days=1)
     standing.run_due(**BEAT, at=later)
     titles = [title for _, title in told(traders, later)]
-    assert titles.count("North gave South nothing in this cycle: 1:40\u202fh of Voice were due") == 2
+    assert titles.count("North gave South nothing in this cycle: 100\u202fmin of Voice were due") == 2
     assert titles.count("North gave South less than was meant: 20\u202fmin of Voice are missing") == 2
-    assert titles.count("North has given South 1:20\u202fh of Voice") == 2
+    assert titles.count("North has given South 80\u202fmin of Voice") == 2
     message = words.message(Notice.objects.filter(facts__cause="short").latest("id"))
-    assert dict(message.lines)["What"] == "1:20\u202fh of 1:40\u202fh were given: there was no more to give."
+    assert dict(message.lines)["What"] == "80\u202fmin of 100\u202fmin were given: there was no more to give."
 
 
 def test_a_run_whose_cycle_was_over_is_told_as_missed(traders: Cast) -> None:
@@ -123,7 +127,7 @@ def test_a_run_whose_cycle_was_over_is_told_as_missed(traders: Cast) -> None:
     late = NOW + timedelta(days=20)
     standing.run_due(**BEAT, at=late)
     titles = [title for _, title in told(traders, late)]
-    assert titles == ["North gave South nothing: the cycle was over, 1\u202fmin of Voice were due"] * 2
+    assert titles == ["North gave South nothing: the cycle was over, 1:00\u202fmin of Voice were due"] * 2
 
 
 def test_every_sentence_of_loans_and_runs_has_both_languages(traders: Cast) -> None:

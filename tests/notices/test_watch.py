@@ -64,6 +64,8 @@ def test_a_line_outside_its_pattern_is_told_once_a_day(cast: Cast) -> None:
     assert message.title == "Emil Engel: unusually much Data"
     assert said["What"].startswith("3\u202fGiB on Sunday, 15 Mar. At weekends usually 200\u202fMiB; up to ")
     assert {"Who", "As of", "What happens next", "Price beyond", "Why you get this"} <= said.keys()
+    assert re.fullmatch(r"\S+\sGiB of 100\sGiB \(\d+\s%\) of what serves it: Data of Aurora AG", said["Used"])
+    assert said["What happens next"].count("Nothing is stopped") == 1
     assert len(words.message(notice, "de", why="employee:").lines) == len(message.lines)
     charge(cast.aurora, used(91, units=3 * GIB, **sunday))
     assert turn() == []
@@ -90,6 +92,7 @@ def test_a_sim_in_a_new_device_is_told_once(cast: Cast) -> None:
     message = words.message(notice, why="employee:")
     said = dict(message.lines)
     assert message.title == "Emil Engel: SIM in a new device"
+    assert said["Used"].endswith("of what serves it: Data of Aurora AG")
     assert f"IMEI {NEW[:14]} since 15 Mar 2026" in said["What"]
     assert said["What"].endswith(f"Assigned is Fairphone 6 IMEI {imei(1)[:14]}.")
     assert len(words.message(notice, "de", why="employee:").lines) == len(message.lines)
