@@ -20,16 +20,23 @@ from balances.models import (
     Bucket,
     Counter,
     Crossing,
+    DrawCap,
     Enterprise,
     Entry,
+    Exchange,
     Line,
+    Offer,
     Operator,
+    StandingTransfer,
     SuspendedUsage,
+    Trade,
+    TradingTerms,
     UsageBatch,
     UsageRecord,
 )
 from balances.models.counters import Grain, OwnerKind
 from clients.traffic import config as traffic_configuration
+from policies.models import Consent, Exemption, Limit, PolicyVersion, Restriction
 from portal import access, tokens
 from portal.charging import pipeline
 from portal.demo import ahead, cast
@@ -141,6 +148,17 @@ def test_something_needs_attention(data_dir):
     assert sum(counter.overage_units for counter in counted) > 0
     assert Crossing.objects.filter(account=squeezed).exists()
     assert Bucket.objects.filter(closed_at__isnull=False).exists() or story.began_at > story.now - timedelta(days=31)
+
+
+def test_no_screen_of_a_tour_is_empty(data_dir):
+    demo()
+    mine = {"enterprise__number": SIZES["meridian"].number}
+    for model in (DrawCap, Exchange, Limit, Consent, Exemption, Restriction, Offer, TradingTerms, StandingTransfer):
+        assert model.objects.filter(**mine).exists(), model.__name__
+    assert Bucket.objects.filter(kind="contingency", **mine).exists()
+    assert set(Trade.objects.filter(**mine).values_list("state", flat=True)) == {"settled", "waiting"}
+    states = PolicyVersion.objects.filter(policy__enterprise__number=SIZES["meridian"].number)
+    assert set(states.values_list("state", flat=True)) == {"published", "draft"}
 
 
 def test_the_cast_can_sign_in_and_sees_its_own(data_dir):

@@ -11,16 +11,17 @@ from datetime import UTC, datetime
 
 from django.db import transaction
 
-from balances import contracts, hierarchy, inventory_loads
+from balances import contracts, exchange, hierarchy, inventory_loads
 from balances.loading import LoadResult
 from balances.models import Account, Contract, Device, Enterprise, Line, Operator, Person, Zone
 from balances.models.accounts import DrawAbove
 from balances.units import GIB, Service
 from clients.traffic.profiles import RUNAWAY
 from portal.demo import market
+from portal.demo.controls import Controls
 from portal.demo.past import ACTOR, Past
 from portal.demo.story import Story
-from portal.demo.terms import PRICES, TIME_ZONE, ZONES
+from portal.demo.terms import PRICES, SWAPS, TIME_ZONE, ZONES
 
 SERVICE_WORDS = {
     Service.DATA: "Data",
@@ -55,6 +56,8 @@ class EnterpriseBuild:
         for done, words in Past(self.story, self.enterprise).live_through():
             self.progress(f"{name}: {words}", 0.1 + 0.9 * done)
         market.open_market(self.story, self.enterprise)
+        self.progress(f"{name}: what its managers have set", 0.99)
+        Controls(self.story, self.enterprise).set_all()
 
     # --- what there is ------------------------------------------------------------------------------------
 
@@ -157,6 +160,11 @@ class EnterpriseBuild:
                 actor=ACTOR,
                 at=at,
             )
+        for swap in SWAPS:
+            exchange.set_rate(
+                version=version, from_service=swap.give, to_service=swap.get, from_units=swap.give_units,
+                to_units=swap.get_units, actor=ACTOR, at=at,
+            )  # fmt: skip
         contracts.publish_version(version=version, actor=ACTOR, at=at)
 
     def _make_thresholds(self) -> None:

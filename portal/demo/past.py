@@ -50,7 +50,7 @@ class Past:
 
     def live_through(self) -> Iterator[tuple[float, str]]:
         """Close what ended, grant, allocate, use; yields the part that is done, and words for it."""
-        self._charge_waiting(self.reached)
+        self.charge_waiting(self.reached)
         story, used, reached = self.story, 0, self.reached
         made = self._records()
         for cycle in story.cycles():
@@ -63,7 +63,7 @@ class Past:
                 if usages:
                     with transaction.atomic():
                         ingest.record(delivery=self.delivery, usages=usages, at=ends_at)
-                    self._charge_waiting(ends_at)
+                    self.charge_waiting(ends_at)
                 used += len(usages)
                 done = (ends_at - story.history_from) / (story.now - story.history_from)
                 yield done, f"charged up to {ends_at:%d %B}, {used:,} records"
@@ -76,7 +76,7 @@ class Past:
             return ahead.deliveries(story, self.reached, len(spans))
         return (story.history.usages(*span) for span in spans)
 
-    def _charge_waiting(self, at: datetime) -> None:
+    def charge_waiting(self, at: datetime) -> None:
         """Charge what waits as of `at`; where workers run already, they may be at it as well."""
         waiting = UsagePart.objects.filter(enterprise=self.enterprise, state=PartState.QUEUED)
         while waiting.exists():

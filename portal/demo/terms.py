@@ -67,6 +67,23 @@ PRICES = (
 
 
 @dataclass(frozen=True, slots=True)
+class Swap:
+    """What so many units of one service are worth in another."""
+
+    give: Service
+    give_units: int
+    get: Service
+    get_units: int
+
+
+SWAPS = (
+    Swap(Service.DATA, GIB, Service.VOICE, 30 * MINUTE),
+    Swap(Service.DATA, GIB, Service.VIDEO_CONFERENCING, 150 * MINUTE),
+    Swap(Service.VOICE, 60 * MINUTE, Service.DATA, GIB),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """How an enterprise's contract is sized.
 
