@@ -28,7 +28,7 @@ from portal.api.endpoints import Endpoint
 from portal.charging import pipeline, profiles
 from portal.live.routing import websocket_urlpatterns
 from portal.models import Delivery, Job, Membership, Notice
-from portal.notices import outbox, webhooks
+from portal.notices import inbox, outbox, webhooks
 from tests.api.asgi import call
 from tests.api.client import charge, used
 from tests.cast import ACTOR, NOW, Cast, House, build, issue_token
@@ -161,6 +161,7 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("POST", "accounts/<int:pk>/move"): ("account", Route(Verb.MANAGE, NORTHS, REFUSED)),
     ("POST", "accounts/<int:pk>/close"): ("account", Route(Verb.MANAGE, NORTHS, REFUSED)),
     ("GET", "accounts/<int:pk>/balances"): ("account", Route(may=NORTHS_SEEN)),
+    ("GET", "accounts/<int:pk>/drawing"): ("account", Route(may=NORTHS_SEEN)),
     **_noun("lines", "line", NORTHS_LINE),
     ("POST", "lines"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     ("PATCH", "lines/<int:pk>"): ("line", Route(Verb.MANAGE, NORTHS)),
@@ -190,6 +191,7 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("DELETE", "allowances/<int:pk>"): ("allowance", Route(Verb.ADMINISTER, answers=REFUSED)),
     **_noun("thresholds", "threshold", NORTHS_SEEN),
     ("POST", "thresholds"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("POST", "thresholds/<int:pk>/fire"): ("threshold", Route(Verb.MANAGE, NORTHS, (201,))),
     ("DELETE", "thresholds/<int:pk>"): ("spare threshold", Route(Verb.MANAGE, NORTHS, (204,))),
     **_noun("crossings", "crossing", NORTHS_SEEN),
     **_noun("limits", "limit", NORTHS_SEEN),
@@ -213,6 +215,14 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     **_noun("notices", "notice", NORTHS_LINE),
     ("POST", "notices/<int:pk>/acknowledge"): ("notice", Route(may=NORTHS_LINE, answers=(200, 422))),
     ("POST", "notices/<int:pk>/silence"): ("notice", Route(may=NORTHS_LINE, answers=REFUSED)),
+    ("POST", "notices/<int:pk>/read"): ("notice", Route(may=NORTHS_LINE)),
+    ("POST", "notices/read-all"): ("", READ),
+    ("GET", "silences"): ("", READ),
+    ("DELETE", "silences/<int:pk>"): ("silence", Route(may="alice", answers=(204,))),
+    ("GET", "escalations"): ("", Route(Verb.MANAGE)),
+    ("POST", "escalations"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("GET", "notice-preferences/clock"): ("", READ),
+    ("PUT", "notice-preferences/clock"): ("", READ),
     ("GET", "notice-preferences"): ("", READ),
     ("POST", "notice-preferences"): ("", Route(answers=REFUSED)),
     ("GET", "webhook-endpoints"): ("", Route(Verb.MANAGE)),
@@ -239,6 +249,7 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("DELETE", "draw-caps/<int:pk>"): ("draw cap", Route(Verb.MANAGE, NORTHS, (204, 422))),
     **_noun("allocations", "allocation", AURORAS),
     ("POST", "allocations"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("POST", "allocations/file"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     ("POST", "allocations/<int:pk>/undo"): ("allocation", Route(Verb.MANAGE, AURORAS, (201, 422))),
     **_noun("offers", "offer", NORTHS_SEEN),
     ("POST", "offers"): ("", Route(Verb.MANAGE, answers=REFUSED)),
@@ -268,6 +279,7 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("POST", "policies"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     ("GET", "policies/<int:pk>/versions"): ("policy", Route(may=NORTHS_SEEN)),
     ("POST", "policies/<int:pk>/versions"): ("policy", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("DELETE", "policies/<int:pk>/versions"): ("policy", Route(Verb.MANAGE, NORTHS, (204, 422))),
     ("POST", "policies/<int:pk>/publish"): ("policy", Route(Verb.MANAGE, NORTHS, REFUSED)),
     ("POST", "policies/<int:pk>/undo"): ("policy", Route(Verb.MANAGE, NORTHS, REFUSED)),
     ("POST", "policies/<int:pk>/retire"): ("policy", Route(Verb.MANAGE, NORTHS, REFUSED)),
@@ -376,8 +388,11 @@ class Things:
         endpoint = webhooks.add(enterprise=house.enterprise, url="https://hooks.example.com/a", **doing)
         outbox.collect(enterprise_id=house.enterprise.id, at=NOW)
         notice = Notice.objects.get(line=house.lines["emil phone"], kind="threshold")
+        till = {"until": NOW + timedelta(days=1), "reason": "Walk"}
+        silence = inbox.silence(user=cast.alice, line=house.lines["emil phone"], **till, **doing)
         things.ids |= {
             "notice": notice.id,
+            "silence": silence.id,
             "endpoint": endpoint.id,
             "webhook delivery": Delivery.objects.filter(notice=notice, endpoint=endpoint).get().id,
             "enterprise": house.enterprise.id,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import django_filters
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.response import Response
@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from balances import hierarchy
 from balances.models import Account
 from balances.models.accounts import AccountKind, DrawAbove
+from balances.selectors import tiers
 from balances.selectors.overview import Fill, ServiceOverview, services_of
 from balances.selectors.terms import Progress, Terms, progress_of, snapshot, terms_at
 from balances.units import UNIT_NAMES
@@ -154,6 +155,34 @@ class AccountFilters(django_filters.FilterSet):
         fields: list[str] = []
 
 
+class TierSerializer(serializers.Serializer):
+    """A place on the way up: what it has, and what it would give."""
+
+    name = serializers.CharField(source="tier.name")
+    available_units = serializers.IntegerField(source="tier.available_units")
+    room_units = serializers.IntegerField(
+        source="tier.room_units", allow_null=True, help_text="What its cap still lets from above; null: no cap."
+    )
+    may_draw_above = serializers.BooleanField(source="tier.may_draw_above")
+    given_units = serializers.IntegerField()
+
+
+class DrawingSerializer(serializers.Serializer):
+    """One service: its tiers from the account up, how much they give together, and who stops it."""
+
+    service = ServiceField()
+    tiers = serializers.SerializerMethodField()
+    usable_units = serializers.IntegerField(source="reach.units")
+    stopped_by = serializers.CharField(source="stopper", help_text="Name of the tier; empty: nothing is left then.")
+    goes_on_unseen = serializers.BooleanField(help_text="Accounts above lie outside the caller's reach.")
+
+    @extend_schema_field(TierSerializer(many=True))
+    def get_tiers(self, path: tiers.Path) -> list[dict]:
+        """Nearest first."""
+        steps = [{"tier": tier, "given_units": given} for tier, given in path.steps]
+        return list(TierSerializer(steps, many=True).data)
+
+
 class Accounts(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     """Accounts in reach."""
 
@@ -222,3 +251,12 @@ class Accounts(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
             terms = terms_at(account.enterprise_id, now)
             services = services_of(self.scope, account, terms, now)
         return self.shown(Balances(account, terms, progress, services), BalancesSerializer)
+
+    @extend_schema(responses=DrawingSerializer(many=True))
+    @action(detail=True, methods=["get"], filterset_class=None, pagination_class=None)
+    def drawing(self, request, pk: int) -> Response:
+        """How far usage of an account goes, tier by tier, before overage begins, and which tier stops it."""
+        account = self.get_object()
+        now = self.now()
+        paths = tiers.paths_of(self.scope, account, terms_at(account.enterprise_id, now), now)
+        return Response(self._data(paths, DrawingSerializer, many=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
@@ -12,12 +13,14 @@ from rest_framework.response import Response
 
 from balances import allocation
 from balances.allocation import CYCLES_MOST, ROWS_MOST, Share, ShareBy
-from balances.allocation_plan import WHOLE, Act, Move, Wish
+from balances.allocation_plan import WHOLE, Act, Move, PlanRefused, Wish
 from balances.models import Account, Allocation, Bucket, Line
 from balances.scope import Verb
 from portal.api.endpoints import Endpoint
 from portal.api.idempotency import IDEMPOTENCY_KEY, key_of
+from portal.api.parsers import TableParser
 from portal.api.values import Body, IdFilter, InReach, InstantFilter, Units
+from portal.web.allowance_wishes import COLUMNS, Typed, read_rows
 
 WEIGHT_MOST = 10**9
 
@@ -67,6 +70,20 @@ class NewAllocationBody(Body):
     rows = RowBody(many=True, allow_empty=False, max_length=ROWS_MOST)
     share = ShareBody(required=False, allow_null=True)
     dry_run = serializers.BooleanField(default=False, help_text="Only say what it would come to.")
+
+
+class FileQuery(serializers.Serializer):
+    """Which bucket a file shares out."""
+
+    bucket = InReach(Bucket.objects.select_related("account"), verb=Verb.MANAGE)
+    dry_run = serializers.BooleanField(default=False, help_text="Only say what it would come to.")
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Numbers in addresses are text."""
+        values = {name: data.get(name) for name in self.fields if name in data}
+        if str(values.get("bucket", "")).isdecimal():
+            values["bucket"] = int(values["bucket"])
+        return super().to_internal_value(values)
 
 
 class HoldingSerializer(serializers.Serializer):
@@ -203,6 +220,47 @@ class Allocations(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
             return self.shown(allocation.preview(**asked, at=self.now()), PlanSerializer)
         done = allocation.apply(**asked, key=key_of(self.request), **self.write_context)
         return self.made(done)
+
+    @extend_schema(
+        request={"text/csv": OpenApiTypes.STR},
+        responses={200: PlanSerializer, 201: AllocationSerializer},
+        parameters=[FileQuery, IDEMPOTENCY_KEY],
+        filters=False,
+        examples=[
+            OpenApiExample(
+                "Three rows",
+                value="receiver,amount\nNORTH,20 GiB\nSOUTH,12.5 %\n+4917010000001,-1 GiB\n",
+                media_type="text/csv",
+                request_only=True,
+            )
+        ],
+    )
+    @action(
+        detail=False, methods=["post"], url_path="file", parser_classes=[TableParser], filterset_class=None,
+        pagination_class=None,
+    )  # fmt: skip
+    def file(self, request) -> Response:
+        """Share out a bucket by a file: all rows or none.
+
+        Columns `receiver` (code of an account, number of a line) and `amount`, written as on the screen: `20 GiB` is to
+        be had in all, `12.5 %` is of the whole, `+5 GiB` is given, `-5 GiB` taken back. Problems name their row, the
+        first below the header being 0.
+        """
+        wish = self.query(FileQuery)
+        bucket = wish["bucket"]
+        rows = list(enumerate(request.data["rows"], start=1))
+        if not rows or not set(COLUMNS) <= rows[0][1].keys():
+            raise serializers.ValidationError({"rows": [f"Send the columns {' and '.join(COLUMNS)}."]}, code="rows")
+        if bucket.account is None:
+            raise serializers.ValidationError({"bucket": ["A line's own bucket is not shared out."]}, code="bucket")
+        typed = Typed(is_file=True)
+        read_rows(typed, rows, bucket.account, bucket.service, self.scope)
+        if typed.problems:
+            raise PlanRefused(typed.problems)
+        asked: dict[str, Any] = {"bucket_id": bucket.id, "wishes": typed.wishes}
+        if wish["dry_run"]:
+            return self.shown(allocation.preview(**asked, at=self.now()), PlanSerializer)
+        return self.made(allocation.apply(**asked, key=key_of(self.request), **self.write_context))
 
     @extend_schema(request=None, responses={201: AllocationSerializer}, parameters=[IDEMPOTENCY_KEY])
     @action(detail=True, methods=["post"], filterset_class=None)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from datetime import time
 from http import HTTPStatus
+from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
@@ -11,15 +14,28 @@ from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from balances.models import Enterprise
+from balances.models import Account, Enterprise
 from balances.scope import Verb
 from portal.api.endpoints import Endpoint
+from portal.api.pagination import StablePagination
 from portal.api.values import Body, IdFilter, InReach, Instant, InstantFilter, ServiceField, ServiceFilter
-from portal.models import Delivery, Digest, Notice, NoticeKind, NoticePreference, Severity, WebhookEndpoint
+from portal.models import (
+    Delivery,
+    Digest,
+    Escalation,
+    Notice,
+    NoticeKind,
+    NoticePreference,
+    NoticeSettings,
+    Severity,
+    Silence,
+    WebhookEndpoint,
+)
 from portal.notices import deliver, inbox, webhooks, words
 from portal.notices import preferences as wishes
 
 KINDS = NoticeKind.choices
+CLOCK = re.compile("^(?:[01][0-9]|2[0-3]):[0-5][0-9]$")
 
 
 class NoticeSerializer(serializers.ModelSerializer):
@@ -72,6 +88,12 @@ class SilenceSerializer(serializers.Serializer):
     reason = serializers.CharField()
 
 
+class CountSerializer(serializers.Serializer):
+    """How many it was."""
+
+    count = serializers.IntegerField()
+
+
 class NoticeFilters(django_filters.FilterSet):
     """Notices by place, kind, urgency, time, and whether the caller has read them."""
 
@@ -118,6 +140,23 @@ class Notices(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
         inbox.acknowledge(notice=self.get_object(), user=request.user, **self.write_context)
         return self.shown(self.get_object())
 
+    @extend_schema(request=None, responses={200: NoticeSerializer})
+    @action(detail=True, methods=["post"])
+    def read(self, request, pk: int) -> Response:
+        """Mark a notice as read. Nothing happens where it was not sent to the caller."""
+        inbox.see(notice=self.get_object(), user=request.user, at=self.now())
+        return self.shown(self.get_object())
+
+    @extend_schema(request=None, responses={200: CountSerializer}, filters=False)
+    @action(
+        detail=False, methods=["post"], url_path="read-all", url_name="read-all", filterset_class=None,
+        pagination_class=None,
+    )  # fmt: skip
+    def read_all(self, request) -> Response:
+        """Mark everything that the caller has not read as read."""
+        count = inbox.see_all(scope=self.scope, user=request.user, at=self.now())
+        return self.shown({"count": count}, CountSerializer)
+
     @extend_schema(
         request=SilenceBody,
         responses={201: SilenceSerializer},
@@ -148,6 +187,44 @@ class PreferenceSerializer(serializers.ModelSerializer):
         fields = ["id", "kind", "channel", "digest"]
 
 
+@extend_schema_field({"type": "string", "pattern": CLOCK.pattern})
+class ClockField(serializers.Field):
+    """Hours and minutes as a clock shows them: 17:30."""
+
+    default_error_messages = {"clock": "Write it like 17:30."}
+
+    def to_internal_value(self, data: Any) -> time:
+        if not isinstance(data, str) or not CLOCK.fullmatch(data):
+            self.fail("clock")
+        return time.fromisoformat(data)
+
+    def to_representation(self, value: time) -> str:
+        return f"{value:%H:%M}"
+
+
+class ClockSerializer(serializers.ModelSerializer):
+    """Language and clock of the caller's e-mails."""
+
+    daily_at = ClockField()
+    mute_from = ClockField(allow_null=True)
+    mute_until = ClockField(allow_null=True)
+
+    class Meta:
+        model = NoticeSettings
+        fields = ["language", "time_zone", "daily_at", "weekly_on", "mute_from", "mute_until"]
+
+
+class ClockBody(Body):
+    """All of it; what is left out is as at first."""
+
+    language = serializers.CharField(max_length=2, default="en", help_text="en or de.")
+    time_zone = serializers.CharField(max_length=60, default="Europe/Berlin")
+    daily_at = ClockField(default=time(8), help_text="When collected e-mails are sent.")
+    weekly_on = serializers.IntegerField(default=0, min_value=0, max_value=6, help_text="Of a week; 0: Monday.")
+    mute_from = ClockField(default=None, allow_null=True, help_text="No e-mail from then on,")
+    mute_until = ClockField(default=None, allow_null=True, help_text="until then, every day.")
+
+
 class PreferenceBody(Body):
     """A wish."""
 
@@ -163,7 +240,7 @@ class Preferences(mixins.ListModelMixin, Endpoint):
     summaries = {"list": "List notice preferences"}
     queryset = NoticePreference.objects.order_by("id")
     serializer_class = PreferenceSerializer
-    verbs = {"POST": Verb.VIEW}
+    verbs = {"POST": Verb.VIEW, "PUT": Verb.VIEW}
 
     def within(self, rows: QuerySet, verb: Verb) -> QuerySet:
         """One's own."""
@@ -173,6 +250,82 @@ class Preferences(mixins.ListModelMixin, Endpoint):
     def create(self, request) -> Response:
         """Choose how a kind of notice comes by a channel; again replaces the choice."""
         return self.shown(wishes.prefer(user=request.user, **self.body(PreferenceBody)))
+
+    @extend_schema(responses={200: ClockSerializer})
+    @action(detail=False, methods=["get"], pagination_class=None)
+    def clock(self, request) -> Response:
+        """Read the caller's language, time zone and the time at which no e-mail is sent."""
+        return self.shown(self._clock(), ClockSerializer)
+
+    @extend_schema(request=ClockBody, responses={200: ClockSerializer})
+    @clock.mapping.put
+    def set_clock(self, request) -> Response:
+        """Choose language, time zone, the hour of daily e-mails, and the time at which none is sent."""
+        return self.shown(wishes.set_clock(user=request.user, **self.body(ClockBody)), ClockSerializer)
+
+    def _clock(self) -> NoticeSettings:
+        user = self.request.user
+        return NoticeSettings.objects.filter(user=user).first() or NoticeSettings(user=user)
+
+
+class Silences(mixins.ListModelMixin, Endpoint):
+    """The caller's silences that stand; `POST /notices/{id}/silence` makes one."""
+
+    tag = "Notices"
+    summaries = {"list": "List silences"}
+    queryset = Silence.objects.order_by("-id")
+    serializer_class = SilenceSerializer
+    verbs = {"DELETE": Verb.VIEW}
+
+    def within(self, rows: QuerySet, verb: Verb) -> QuerySet:
+        """One's own that have not ended."""
+        return rows.filter(user=self.request.user, until__gt=self.now(), lifted_at__isnull=True)
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request, pk: int) -> Response:
+        """End a silence now."""
+        inbox.lift(silence=self.get_object(), at=self.now())
+        return Response(status=HTTPStatus.NO_CONTENT)
+
+
+class EscalationSerializer(serializers.ModelSerializer):
+    """After how many minutes without a reader the next ones up are told."""
+
+    account = serializers.IntegerField(source="account_id")
+
+    class Meta:
+        model = Escalation
+        fields = ["account", "after_minutes", "set_by", "set_at"]
+
+
+class EscalationBody(Body):
+    """An account and the minutes; 0: all are told at once."""
+
+    account = InReach(Account.objects.all())
+    after_minutes = serializers.IntegerField(min_value=0, max_value=wishes.MINUTES_MOST)
+
+
+class ByAccount(StablePagination):
+    """An account has one escalation at most, which is known by it."""
+
+    ordering = "-account_id"
+
+
+class Escalations(mixins.ListModelMixin, Endpoint):
+    """Escalations of the accounts that the caller runs."""
+
+    tag = "Notices"
+    summaries = {"list": "List escalations"}
+    queryset = Escalation.objects.all()
+    serializer_class = EscalationSerializer
+    pagination_class = ByAccount
+    verbs = {"GET": Verb.MANAGE, "HEAD": Verb.MANAGE}
+
+    @extend_schema(request=EscalationBody, responses={200: EscalationSerializer, 204: None})
+    def create(self, request) -> Response:
+        """Set the escalation of an account and all below it, or end it with 0 minutes."""
+        made = wishes.escalate(**self.body(EscalationBody), **self.write_context)
+        return self.shown(made) if made else Response(status=HTTPStatus.NO_CONTENT)
 
 
 class EndpointSerializer(serializers.ModelSerializer):

@@ -209,6 +209,13 @@ class Policies(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
         values = self.body(DraftBody)
         return self.made(publishing.save_draft(policy=policy, **values, **self.write_context), PolicyVersionSerializer)
 
+    @extend_schema(request=None, responses={204: None})
+    @versions.mapping.delete
+    def discard(self, request, pk: int) -> Response:
+        """Throw the draft away; what is published stays. A policy that was never published goes with it."""
+        publishing.discard(version=self._draft(self.get_object()), **self.write_context)
+        return Response(status=204)
+
     @extend_schema(request=PublishBody, responses={200: PolicyVersionSerializer})
     @action(detail=True, methods=["post"], filterset_class=None)
     def publish(self, request, pk: int) -> Response:
@@ -258,7 +265,7 @@ class Policies(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     def _draft(policy: Policy) -> PolicyVersion:
         draft = policy.versions.filter(state=PolicyState.DRAFT).first()
         if draft is None:
-            raise publishing.PolicyRefused("There is no draft to publish: write one first.")
+            raise publishing.PolicyRefused("There is no draft: write one first.")
         return draft
 
     @staticmethod

@@ -35,7 +35,7 @@ class StandingSerializer(serializers.Serializer):
     spare_units = serializers.IntegerField(help_text="Beyond the cautious need and the floor, in whole lots.")
 
 
-class SideSerializer(serializers.Serializer):
+class RebalancingSideSerializer(serializers.Serializer):
     """What one side holds before and after, and until when it lasts at its pace (null: the cycle, or not known)."""
 
     held_before = serializers.IntegerField()
@@ -53,15 +53,23 @@ class ProposedSerializer(serializers.Serializer):
     account = serializers.IntegerField(source="from_id", help_text="Who gives.")
     to = serializers.IntegerField(source="to_id")
     units = serializers.IntegerField()
-    giver = SideSerializer()
-    receiver = SideSerializer()
+    giver = RebalancingSideSerializer()
+    receiver = RebalancingSideSerializer()
 
 
-class PlanSerializer(serializers.Serializer):
-    """How all stand and what would mend it, in order."""
+class RebalancingPlanSerializer(serializers.Serializer):
+    """How all stand, a page by account, and all that would mend it, in order."""
 
     standings = StandingSerializer(many=True)
-    transfers = ProposedSerializer(many=True)
+    next_after = serializers.IntegerField(allow_null=True, help_text="`after` of the next page; null: no more.")
+    transfers = ProposedSerializer(many=True, help_text="The same on every page.")
+
+
+class PageQuery(InForceQuery):
+    """Whose proposals, and which page of how all stand."""
+
+    after = serializers.IntegerField(required=False, min_value=0, help_text="Accounts with higher ids alone.")
+    limit = serializers.IntegerField(required=False, min_value=1, max_value=500, help_text="1 to 500; 50 unless given.")
 
 
 class WantedBody(Body):
@@ -84,17 +92,28 @@ class Proposals(Endpoint):
     """Proposals for the accounts below one. They are reckoned when read, and kept nowhere."""
 
     tag = "Trading"
-    serializer_class = PlanSerializer
+    serializer_class = RebalancingPlanSerializer
     queryset = Account.objects.all()
     pagination_class = None
 
-    @extend_schema(parameters=[InForceQuery], responses={200: PlanSerializer}, filters=False)
+    @extend_schema(parameters=[PageQuery], responses={200: RebalancingPlanSerializer}, filters=False)
     def list(self, request) -> Response:
-        """Read the proposals for a service."""
-        wish = self.query(InForceQuery)
-        now = self.now()
+        """Read the proposals for a service.
+
+        How the accounts stand comes in pages, by their ids; follow `next_after` until it is null.
+        """
+        wish = self.query(PageQuery)
+        now, limit = self.now(), wish.get("limit", 50)
         terms = terms_at(wish["account"].enterprise_id, now)
-        return self.shown(plan_below(wish["account"], wish["service"], terms, now), PlanSerializer)
+        plan = plan_below(wish["account"], wish["service"], terms, now)
+        rows = sorted(plan.standings, key=lambda standing: standing.party.account_id)
+        rows = [row for row in rows if row.party.account_id > wish.get("after", 0)]
+        page = {
+            "standings": rows[:limit],
+            "next_after": rows[limit - 1].party.account_id if len(rows) > limit else None,
+            "transfers": plan.transfers,
+        }
+        return self.shown(page, RebalancingPlanSerializer)
 
     @extend_schema(request=CarryOutBody, responses={201: TradeSerializer(many=True)}, parameters=[IDEMPOTENCY_KEY])
     def create(self, request) -> Response:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import django_filters
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import mixins, serializers
+from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from balances import contracts
 from balances.models import Account, Crossing, Line, Threshold
 from balances.thresholds import PERCENT_MOST
 from portal.api.endpoints import Endpoint
+from portal.api.notices import NoticeSerializer
 from portal.api.values import Body, IdFilter, InReach, InstantFilter, ServiceField, ServiceFilter, Units
+from portal.notices import inbox, preferences
 
 
 class ThresholdSerializer(serializers.ModelSerializer):
@@ -74,6 +77,13 @@ class Thresholds(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
         The same mark set again is the one that stands.
         """
         return self.made(contracts.set_threshold(**self.body(NewThresholdBody), **self.write_context))
+
+    @extend_schema(request=None, responses={201: NoticeSerializer})
+    @action(detail=True, methods=["post"], filterset_class=None)
+    def fire(self, request, pk: int) -> Response:
+        """Fire a threshold now, to see its notice: told to the caller alone, marked as a test, counted nowhere."""
+        made = preferences.fire(threshold=self.get_object(), user=request.user, at=self.now())
+        return self.made(inbox.notices(self.scope, request.user).get(id=made.id), NoticeSerializer)
 
     @extend_schema(responses={204: None})
     def destroy(self, request, pk: int) -> Response:

@@ -51,6 +51,8 @@ for address, view in {
     "restrictions": limits.Restrictions,
     "notices": notices.Notices,
     "notice-preferences": notices.Preferences,
+    "silences": notices.Silences,
+    "escalations": notices.Escalations,
     "webhook-endpoints": notices.Endpoints,
     "webhook-deliveries": notices.Deliveries,
     "buckets": buckets.Buckets,

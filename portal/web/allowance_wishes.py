@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.http import HttpRequest
@@ -18,7 +19,7 @@ from balances.allocation_plan import WHOLE, Act, Plan, Receiver, Wish
 from balances.errors import RowProblem
 from balances.models import Account, Line
 from balances.scope import Scope, Verb
-from balances.selectors.allowances import AllowancesPage
+from balances.selectors.allowances import AllowancesPage, lines_below
 from portal.web import quantities
 
 COLUMNS = ("receiver", "amount")
@@ -41,6 +42,7 @@ class Typed:
     other_amount: str = ""
     share_amount: str = ""
     share_by: str = ShareBy.EQUAL.value
+    share_to: str = "chosen"
     is_file: bool = False
     receiver_of_row: dict[int, Receiver] = field(default_factory=dict)
 
@@ -65,6 +67,7 @@ def read(request: HttpRequest, page: AllowancesPage) -> Typed:
         other_amount=posted.get("other-amount", "").strip()[:40],
         share_amount=posted.get("share-amount", "").strip()[:40],
         share_by=posted.get("share-by", ShareBy.EQUAL.value),
+        share_to=posted.get("share-to", "chosen"),
     )
     is_share = posted.get("action") == "share"
     if is_share:
@@ -76,10 +79,12 @@ def read(request: HttpRequest, page: AllowancesPage) -> Typed:
         was = posted.get(f"was-{key}", "")
         typed.receiver_of_row[row] = receiver
         if is_share:
-            if key in typed.chosen:
+            if key in typed.chosen and typed.share_to != "lines":
                 typed.wish(Wish(row, receiver, Act.GIVE, weight=1))
         elif text and text != was:
             _read_amount(typed, row, receiver, text, service, expects=receiving.holding.allocated_units)
+    if is_share and typed.share_to == "lines":
+        _all_lines(typed, page, request.tenancy.scope)
     if typed.other and not is_share:
         _read_other(typed, page, request.tenancy.scope)
     if not typed.wishes and not typed.problems:
@@ -98,9 +103,17 @@ def _share(typed: Typed, service: int) -> Share:
     return Share(units, by, HISTORY_CYCLES)
 
 
+def _all_lines(typed: Typed, page: AllowancesPage, scope: Scope) -> None:
+    """Every active line at or below the account, each with the same weight."""
+    typed.receiver_of_row.clear()
+    numbers = lines_below(scope, page.account, Verb.MANAGE).order_by("msisdn").values_list("id", flat=True)
+    for row, number in enumerate(numbers[: ROWS_MOST + 1], start=1):  # one too many is refused as such
+        typed.wish(Wish(row, ("line", number), Act.GIVE, weight=1))
+
+
 def _read_other(typed: Typed, page: AllowancesPage, scope: Scope) -> None:
     row = len(page.shown.receivers) + 1
-    receiver = _below({typed.other}, page, scope).get(typed.other)
+    receiver = _below({typed.other}, page.account, scope).get(typed.other)
     if receiver is None:
         typed.wrong(row, "other", f"Nothing below “{page.account.name}” has the code or number “{typed.other}”.")
     elif not typed.other_amount:
@@ -165,28 +178,31 @@ def _file(request: HttpRequest, page: AllowancesPage) -> Typed:
     if len(rows) > ROWS_MOST:
         typed.wrong(rows[ROWS_MOST][0], "file", f"At most {ROWS_MOST:,} rows fit into one file.")
         return typed
-    _read_rows(typed, rows, page, request.tenancy.scope)
+    read_rows(typed, rows, page.account, page.shown.bucket.service, request.tenancy.scope)
     if not rows:
         typed.wrong(2, "file", "There is no row.")
     return typed
 
 
-def _read_rows(typed: Typed, rows: list[tuple[int, dict[str, str]]], page: AllowancesPage, scope: Scope) -> None:
-    below = _below({row.get("receiver", "").strip() for _, row in rows}, page, scope)
+def read_rows(
+    typed: Typed, rows: Sequence[tuple[int, Mapping[str, str]]], account: Account, service: int, scope: Scope
+) -> None:
+    """The wishes of rows with their line numbers, for receivers below `account`; the API reads files by it, too."""
+    below = _below({row.get("receiver", "").strip() for _, row in rows}, account, scope)
     for line, row in rows:
         name, amount = row.get("receiver", "").strip(), row.get("amount", "").strip()
         receiver = below.get(name)
         if receiver is None:
-            typed.wrong(line, "receiver", f"Nothing below “{page.account.name}” has the code or number “{name}”.")
+            typed.wrong(line, "receiver", f"Nothing below “{account.name}” has the code or number “{name}”.")
         elif not amount:
             typed.wrong(line, "amount", f"The amount for “{name}” is missing.")
         else:
-            _read_amount(typed, line, receiver, amount, page.shown.bucket.service)
+            _read_amount(typed, line, receiver, amount, service)
 
 
-def _below(texts: set[str], page: AllowancesPage, scope: Scope) -> dict[str, Receiver]:
+def _below(texts: set[str], account: Account, scope: Scope) -> dict[str, Receiver]:
     """Whom texts name, but not the account itself; whether they hang below it is the plan's matter."""
-    return named(texts - {page.account.code}, page.account.enterprise_id, scope)
+    return named(texts - {account.code}, account.enterprise_id, scope)
 
 
 def named(texts: set[str], enterprise_id: int, scope: Scope) -> dict[str, Receiver]:

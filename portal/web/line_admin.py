@@ -7,7 +7,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
-from balances import contracts, inventory
+from balances import contracts, inventory, tags
 from balances.errors import Refused
 from balances.models import Account, Line, LineAssignment, Threshold
 from balances.models.accounts import LineStatus, NumberKind
@@ -51,6 +51,19 @@ class NumberForm(PortalForm):
     from_at = CivilTimeField(label="From")
 
 
+class TagsForm(PortalForm):
+    """Tags: limits, policies and reports go by them."""
+
+    action = "tags"
+
+    tags = forms.CharField(
+        label="Tags",
+        max_length=500,
+        required=False,
+        help_text="With commas: field, pool-7. Small letters, digits, hyphens.",
+    )
+
+
 class DeviceForm(PortalForm):
     """The device that the SIM is in."""
 
@@ -80,6 +93,7 @@ def line_admin(request: HttpRequest, line_id: int) -> HttpResponse:
         "number": sent(request, NumberForm, zone=zone, initial={"from_at": at}),
         "device": sent(request, DeviceForm, initial={"device_imei": line.device.imei if line.device else ""}),
         "add_threshold": sent(request, ThresholdForm),
+        "tags": sent(request, TagsForm, initial={"tags": ", ".join(tags.of(line))}),
     }
     try:
         words = _act(request, line, bound)
@@ -145,4 +159,12 @@ def _add_threshold(request: HttpRequest, line: Line, values: dict, doing: dict) 
     return f"The threshold on {figures.msisdn(line.msisdn)} is set."
 
 
-_WRITES = {"assign": _assign, "number": _number, "device": _device, "add_threshold": _add_threshold}
+def _tags(request: HttpRequest, line: Line, values: dict, doing: dict) -> str:
+    wanted = [tag for tag in values["tags"].split(",") if tag.strip()]
+    borne = tags.set_tags(line=line, tags=wanted, **doing)
+    return f"From the next charge on the line bears: {', '.join(borne)}." if borne else "The line bears no tag now."
+
+
+_WRITES = {
+    "assign": _assign, "number": _number, "device": _device, "add_threshold": _add_threshold, "tags": _tags,
+}  # fmt: skip

@@ -98,3 +98,24 @@ def test_units_are_set_aside_and_released(cast: Cast, alice: Api, carla: Api) ->
     assert (source["id"], source["remaining_units"]) == (bucket.id, VOICE_UNITS - 400)
     assert refusal(alice.post("/contingencies", body | {"rule": "on_date"}), 422)["pointer"] == "/release_at"
     assert refusal(alice.post("/contingencies", body | {"rule": "never"}), 400)["pointer"] == "/rule"
+
+
+def test_a_file_is_taken_whole_or_its_rows_are_pointed_at(cast: Cast, alice: Api) -> None:
+    address, number = f"/allocations/file?bucket={voice(cast).id}", cast.aurora.lines["emil phone"].msisdn
+    bad = alice.csv(address, "receiver,amount\nNORTH,100 min\nNOWHERE,1 min\nSOUTH,much\n")
+    assert [error["pointer"] for error in bad.json()["errors"]] == ["/rows/1/receiver", "/rows/2/amount"]
+    text = f"receiver,amount\nNORTH,100 min\nSOUTH,12.5 %\n+{number},+10 min\n"
+    plan = read(alice.csv(f"{address}&dry_run=true", text))
+    assert [row["units"] for row in plan["rows"]] == [6000, 7500, 600]
+    assert not Bucket.objects.filter(account=cast.aurora.accounts["NORTH"]).exists()
+    done = read(alice.csv(address, text), 201)
+    assert [move["units"] for move in done["moves"]] == [6000, 7500, 600]
+    refusal(alice.csv(address, "receiver\nNORTH\n"), 400)
+
+
+def test_which_tier_stops_whom_is_said_tier_by_tier(cast: Cast, alice: Api) -> None:
+    north = cast.aurora.accounts["NORTH"].id
+    read(alice.post("/draw-caps", {"account": north, "service": "voice", "units": 600}), 201)
+    (path,) = [row for row in read(alice.get(f"/accounts/{north}/drawing")) if row["service"] == "voice"]
+    assert [(tier["name"], tier["given_units"]) for tier in path["tiers"]] == [("North", 0), ("Aurora AG", 600)]
+    assert (path["usable_units"], path["stopped_by"]) == (600, "North")
