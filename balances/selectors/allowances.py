@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from django.db.models import Q, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from balances import allocation
 from balances.allocation_plan import Holding, Receiver, Source
@@ -15,13 +15,15 @@ from balances.models.accounts import LineStatus
 from balances.models.buckets import BucketKind
 from balances.models.counters import OwnerKind
 from balances.pace import DayUsage, Estimate, estimate
-from balances.scope import Scope
+from balances.scope import Scope, Verb
 from balances.selectors import history, tree
 from balances.selectors.overview import cycle_counters, daily_usage
 from balances.selectors.terms import Progress, Terms, progress_of, snapshot, terms_at
 
 #: Lines of the account itself that are listed without holding anything.
 MOST_IDLE_LINES = 30
+#: Lines that hold something of the bucket which are listed; a file has them all.
+MOST_HOLDING_LINES = 100
 MOST_ACTS = 5
 
 
@@ -45,11 +47,15 @@ class Shown:
     receivers: list[Receiving]
     acts: list[Allocation]
     has_more_lines: bool
+    lines_below: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class AllowancesPage:
-    """An account's buckets of the cycle, by service and order of drawing, and the one that is looked at."""
+    """An account's buckets of the cycle, by service and order of drawing, and the one that is looked at.
+
+    What is borrowed is used or goes back: it is shown, and nothing is given of it.
+    """
 
     account: Account
     terms: Terms
@@ -57,6 +63,7 @@ class AllowancesPage:
     buckets: list[Bucket]
     slices: list[Bucket]
     shown: Shown | None
+    borrowed: list[Bucket] = field(default_factory=list)
 
 
 def allowances_page(
@@ -65,9 +72,12 @@ def allowances_page(
     *,
     bucket_id: int | None = None,
     as_of: datetime | None = None,
+    is_whole: bool = False,
     clock: Callable[[], datetime] | None = None,
 ) -> AllowancesPage:
     """Read the page, as it is or as it was at a past moment; without estimates then, and without acts.
+
+    `is_whole`: with every line that holds something, also where they are many.
 
     Raises Account.DoesNotExist, or Bucket.DoesNotExist where `bucket_id` is not one of its own.
     """
@@ -79,15 +89,19 @@ def allowances_page(
         held = own_buckets(scope, account, as_of or now)
         if as_of is not None:
             history.at_moment(held, as_of)
-        buckets = [bucket for bucket in held if bucket.kind != BucketKind.CONTINGENCY]
+        buckets = [bucket for bucket in held if bucket.kind not in (BucketKind.CONTINGENCY, BucketKind.LOAN)]
+        borrowed = [bucket for bucket in held if bucket.kind == BucketKind.LOAN]
         slices = [bucket for bucket in held if bucket.kind == BucketKind.CONTINGENCY and bucket.remaining_units]
         if as_of is None and bucket_id is not None and bucket_id not in {bucket.id for bucket in buckets}:
             raise Bucket.DoesNotExist
         chosen = next((b for b in buckets if bucket_id in (None, b.id)), buckets[0] if buckets else None)
         shown = None
         if chosen is not None:
-            shown = _shown(scope, account, chosen, terms, now) if as_of is None else _shown_then(scope, chosen, as_of)
-        return AllowancesPage(account, terms, progress, buckets, slices, shown)
+            if as_of is None:
+                shown = _shown(scope, account, chosen, terms, now, is_whole=is_whole)
+            else:
+                shown = _shown_then(scope, chosen, as_of)
+        return AllowancesPage(account, terms, progress, buckets, slices, shown, borrowed)
 
 
 def own_buckets(scope: Scope, account: Account, moment: datetime) -> list[Bucket]:
@@ -111,7 +125,9 @@ def _shown_then(scope: Scope, bucket: Bucket, moment: datetime) -> Shown:
     return Shown(bucket, allocation.source_of(bucket), None, receivers, [], has_more_lines=False)
 
 
-def _shown(scope: Scope, account: Account, bucket: Bucket, terms: Terms, now: datetime) -> Shown:
+def _shown(
+    scope: Scope, account: Account, bucket: Bucket, terms: Terms, now: datetime, *, is_whole: bool = False
+) -> Shown:
     owners: dict[Receiver, Account | Line] = {}
     for child in tree.children(scope, account):
         owners["account", child.id] = child
@@ -128,7 +144,8 @@ def _shown(scope: Scope, account: Account, bucket: Bucket, terms: Terms, now: da
     lines = Line.objects.within(scope).select_related("person", "account")
     idle = lines.filter(account_id=account.id).exclude(status=LineStatus.RETIRED).exclude(id__in=held_by)
     found = list(idle.order_by("msisdn")[: MOST_IDLE_LINES + 1])
-    for line in [*lines.filter(id__in=held_by).order_by("msisdn"), *found[:MOST_IDLE_LINES]]:
+    holders = list(lines.filter(id__in=held_by).order_by("msisdn")[: MOST_HOLDING_LINES + 1 if not is_whole else None])
+    for line in [*(holders if is_whole else holders[:MOST_HOLDING_LINES]), *found[:MOST_IDLE_LINES]]:
         owners["line", line.id] = line
     known = allocation.situation(bucket.id, owners)
     paces = paces_of(scope, account, bucket, known.holdings, terms, now)
@@ -144,8 +161,14 @@ def _shown(scope: Scope, account: Account, bucket: Bucket, terms: Terms, now: da
         paces.of_source(known.source.remaining_units, known.holdings.values()),
         receivers,
         list(acts[:MOST_ACTS]),
-        has_more_lines=len(found) > MOST_IDLE_LINES,
+        has_more_lines=len(found) > MOST_IDLE_LINES or len(holders) > MOST_HOLDING_LINES,
+        lines_below=lines_below(scope, account).count(),
     )
+
+
+def lines_below(scope: Scope, account: Account, verb: Verb = Verb.VIEW) -> QuerySet[Line]:
+    """The active lines at or below an account."""
+    return Line.objects.within(scope, verb).filter(tree.below(account, "account__"), status=LineStatus.ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from balances.scope import Scope
 from balances.selectors import lines, pages, tree
 from balances.selectors.terms import Progress, Terms, progress_of
 from balances.units import SERVICES_BY_NAME
+from policies.restricting import restricted_below
 from portal.live.publish import group_of
 from portal.live.sessions import scope_of_session
 from portal.live.state import State, account_state, as_of, line_state
@@ -181,7 +182,8 @@ class AccountConsumer(_PageConsumer):
     def _read(self, access: Scope) -> tuple[State, Terms, frozenset[int]]:
         page = pages.account_page(access, self.object_id, service=self.service)
         owners = {pool.owner.id for service in page.services for pool in service.pools if pool.owner}
-        return account_state(page), page.terms, frozenset({page.account.id} | owners)
+        restricted = restricted_below(access, page.account, page.progress.as_of)
+        return account_state(page, restricted), page.terms, frozenset({page.account.id} | owners)
 
 
 class LineConsumer(_PageConsumer):

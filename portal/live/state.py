@@ -13,6 +13,7 @@ what `balances.selectors.pages` read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 from django.template.loader import render_to_string
@@ -23,7 +24,8 @@ from balances.selectors.overview import ServiceOverview, Usage
 from balances.selectors.pages import AccountPage, LinePage
 from balances.selectors.terms import Progress, Terms
 from balances.units import SERVICE_NAMES
-from portal import figures
+from policies.restricting import Restricting
+from portal import figures, limit_words
 from portal.live import charts
 
 
@@ -61,8 +63,8 @@ def _state(progress: Progress, terms: Terms, structure: str) -> State:
     }
 
 
-def account_state(page: AccountPage) -> State:
-    """The live state of an account's page."""
+def account_state(page: AccountPage, restricted: Sequence[Restricting] = ()) -> State:
+    """The live state of an account's page; `restricted`: what limits restrict below it."""
     cycle = page.terms.cycle.starts_at.isoformat() if page.terms.cycle else ""
     parts = [f"{s.service}:{int(s.is_shared)}:{','.join(pool.name for pool in s.pools)}" for s in page.services]
     ranked = f"{bool(page.ranking.accounts)},{bool(page.ranking.lines)}"
@@ -71,7 +73,8 @@ def account_state(page: AccountPage) -> State:
         _add_service(state, page, service)
     context = {"page": page, "currency": page.terms.currency, "now": page.progress.as_of, "zone": page.terms.zone}
     state["figures"]["overage_money"] = figures.money(page.overage_micros, page.terms.currency)
-    state["fragments"]["attention"] = render_to_string("partials/attention.html", context)
+    attention = {**context, "restricted": [(each, _limit_name(each)) for each in restricted]}
+    state["fragments"]["attention"] = render_to_string("partials/attention.html", attention)
     for kind, ranks in (("accounts", page.ranking.accounts), ("lines", page.ranking.lines)):
         state["rows"][f"ranking.{kind}"] = [
             {
@@ -84,6 +87,11 @@ def account_state(page: AccountPage) -> State:
         ]
     state["rows"]["latest"] = charge_rows(page.latest, page.terms, page.progress, with_line=True)
     return state
+
+
+def _limit_name(restricting: Restricting) -> str:
+    limit = restricting.limit
+    return "" if limit is None else limit.name or f"{limit_words.counted(limit)}, {limit_words.window(limit)}"
 
 
 def _add_service(state: State, page: AccountPage, service: ServiceOverview) -> None:

@@ -7,6 +7,7 @@ from django.shortcuts import render
 
 from balances.scope import Scope
 from balances.selectors import pages, tree
+from policies.restricting import restricted_below
 from portal.live.state import account_state
 from portal.web.context import place
 from portal.web.reach import chosen_service, found, live_url
@@ -26,7 +27,7 @@ def account(request: HttpRequest, account_id: int) -> HttpResponse:
         {
             "account": page.account,
             "page": page,
-            "state": account_state(page),
+            "state": account_state(page, restricted_below(scope, page.account, page.progress.as_of)),
             "breadcrumb": tree.ancestors(scope, page.account),
             "live_url": live_url("accounts", account_id, service, request),
         },

@@ -67,7 +67,9 @@ def allowances_of(request: HttpRequest, account_id: int) -> HttpResponse:
     now = acting(request)["at"]
     form = AsOfForm.of(request, terms_at(account.enterprise_id, now).zone, now)
     as_of = form.moment if request.method == "GET" else None
-    page = found(allowances.allowances_page, scope, account_id, bucket_id=bucket_id, as_of=as_of)
+    page = found(
+        allowances.allowances_page, scope, account_id, bucket_id=bucket_id, as_of=as_of, is_whole="csv" in request.GET
+    )
     place(request, account=page.account, section="account-allowances")
     manages = scope.allows(Verb.MANAGE, enterprise_id=page.account.enterprise_id, account_id=page.account.id)
     typed = Typed()

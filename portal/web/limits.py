@@ -213,7 +213,8 @@ def _page(request: HttpRequest, rows, context: dict, place_account: Account | No
         zones = list(Zone.objects.filter(operator__enterprises=thing.enterprise_id).order_by("name"))
         form = sent(request, LimitForm, zones=zones, with_tag=with_tag, initial=_proposal(request, owner))
         made = effect = None
-        result = attempt(form, lambda values: _make(form, values, thing, owner, terms, doing))
+        is_look = "look" in request.POST  # the page asks what it would do, while it is typed
+        result = attempt(form, lambda values: _make(form, values, thing, owner, terms, doing, is_look=is_look))
         if isinstance(result, Limit):
             made = result
         elif result is not None:
@@ -237,6 +238,7 @@ def _page(request: HttpRequest, rows, context: dict, place_account: Account | No
         else [],
         "form": form,
         "effect": effect,
+        "is_look": "look" in request.POST,
         "terms": terms,
         "presets": presets.PRESETS,
         "as_of": found[0].as_of if found else None,
@@ -263,15 +265,17 @@ def _proposal(request: HttpRequest, owner: dict) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _make(form: LimitForm, values: dict, thing, owner: dict, terms: Terms, doing: dict) -> Limit | dict:
-    """The limit, where its effect was seen; else the effect. Raises Refused."""
+def _make(
+    form: LimitForm, values: dict, thing, owner: dict, terms: Terms, doing: dict, *, is_look: bool = False
+) -> Limit | dict:
+    """The limit, where its effect was seen and more is wanted than a look; else the effect. Raises Refused."""
     wanted = form.terms(values)
     zone_id = wanted.pop("zone_id")
     wanted["zone"] = Zone.objects.filter(id=zone_id, operator__enterprises=thing.enterprise_id).first()
     if tag := (values.get("tag") or "").strip():
         owner = {"tag": tag, "enterprise_id": thing.enterprise_id}
     shown = repr(sorted((name, str(value)) for name, value in values.items() if name != "seen"))
-    if values.get("seen") == shown:
+    if values.get("seen") == shown and not is_look:
         return limits.make(**owner, **wanted, **doing)
     return {"seen": shown, "said": foreseen(lambda: limits.make(**owner, **wanted, **doing), terms)}
 

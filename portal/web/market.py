@@ -76,6 +76,8 @@ class OfferForm(PortalForm):
             )
             for h in page.holdings
         ]
+        if page.holdings:
+            self.fields["bucket"].initial = str(page.holdings[0].bucket.id)
 
     def wish(self) -> dict[str, Any]:
         """What was typed, as `trading.offer` takes it. Raises Refused."""
