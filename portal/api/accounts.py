@@ -14,9 +14,9 @@ from rest_framework.response import Response
 from balances import hierarchy
 from balances.models import Account
 from balances.models.accounts import AccountKind, DrawAbove
-from balances.selectors import tiers
 from balances.selectors.overview import Fill, ServiceOverview, services_of
 from balances.selectors.terms import Progress, Terms, progress_of, snapshot, terms_at
+from balances.selectors.tiers import Path, paths_of
 from balances.units import UNIT_NAMES
 from portal.api.endpoints import Endpoint
 from portal.api.values import Body, IdFilter, InReach, ServiceField
@@ -177,7 +177,7 @@ class DrawingSerializer(serializers.Serializer):
     goes_on_unseen = serializers.BooleanField(help_text="Accounts above lie outside the caller's reach.")
 
     @extend_schema_field(TierSerializer(many=True))
-    def get_tiers(self, path: tiers.Path) -> list[dict]:
+    def get_tiers(self, path: Path) -> list[dict]:
         """Nearest first."""
         steps = [{"tier": tier, "given_units": given} for tier, given in path.steps]
         return list(TierSerializer(steps, many=True).data)
@@ -258,5 +258,5 @@ class Accounts(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
         """How far usage of an account goes, tier by tier, before overage begins, and which tier stops it."""
         account = self.get_object()
         now = self.now()
-        paths = tiers.paths_of(self.scope, account, terms_at(account.enterprise_id, now), now)
+        paths = paths_of(self.scope, account, terms_at(account.enterprise_id, now), now)
         return Response(self._data(paths, DrawingSerializer, many=True))

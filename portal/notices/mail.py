@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import structlog
@@ -18,9 +19,17 @@ from portal.notices.catalogue import CATALOGUE
 
 log = structlog.get_logger(__name__)
 
-URGENCY = [Severity.CRITICAL, Severity.WARNING, Severity.INFO]
+URGENCY = [Severity.CRITICAL.value, Severity.WARNING.value, Severity.INFO.value]
 #: Notices that a mail says in full.
 IN_FULL = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A notice in a mail, and where it is read."""
+
+    message: words.Message
+    url: str
 
 
 class Post:
@@ -68,18 +77,14 @@ def compose(deliveries: Sequence[Delivery]) -> EmailMultiAlternatives:
     language = chosen.language if chosen else "en"
     say = CATALOGUE[language]["mail"]
     in_order = sorted(deliveries, key=lambda d: (URGENCY.index(d.notice.severity), d.notice_id))
-    told = [
-        {
-            "message": words.message(
-                d.notice, language, why=d.why, also=inbox.also_told(d.notice, user) if place < IN_FULL else ()
-            ),
-            "url": f"{settings.PUBLIC_URL}/notices/{d.notice_id}/",
-        }
-        for place, d in enumerate(in_order)
-    ]
-    first = told[0]["message"].title
+    told = []
+    for place, each in enumerate(in_order):
+        also = inbox.also_told(each.notice, user) if place < IN_FULL else ()
+        said = words.message(each.notice, language, why=each.why, also=also)
+        told.append(Told(said, f"{settings.PUBLIC_URL}/notices/{each.notice_id}/"))
+    first = told[0].message.title
     subject = first if len(told) == 1 else f"{say['digest'].format(count=len(told))}: {first}, …"
-    states = Counter(each["message"].state_word for each in told)
+    states = Counter(each.message.state_word for each in told)
     summary = say["sum"].format(count=len(told), states=", ".join(f"{n} × {word}" for word, n in states.most_common()))
     context = {
         "told": told[:IN_FULL], "others": told[IN_FULL:], "count": len(told), "summary": summary, "say": say,
