@@ -261,20 +261,22 @@ def exempt(
 
 
 def end_exemption(*, exemption: Exemption, actor: str, at: datetime) -> None:
-    """End an exemption before its time; ending it twice changes nothing. Raises Busy."""
+    """End an exemption before its time. Raises LimitRefused where it has ended, Busy."""
     with locks.enterprise(exemption.enterprise_id):
-        if Exemption.objects.filter(id=exemption.id, ended_at__isnull=True).update(ended_at=at, ended_by=actor):
-            _record(exemption.limit, "limit.exemption_ended", actor, at, whom=str(exemption.account or exemption.line))
+        if not Exemption.objects.filter(id=exemption.id, ended_at__isnull=True).update(ended_at=at, ended_by=actor):
+            raise LimitRefused("This exemption was ended already.")
+        _record(exemption.limit, "limit.exemption_ended", actor, at, whom=str(exemption.account or exemption.line))
 
 
 def lift(*, restriction: Restriction, actor: str, at: datetime) -> Restriction:
     """Lift a restriction by hand; the limit itself still stands, and restricts the line anew with the next usage that
-    it refuses. Lifting it twice changes nothing. Raises Busy."""
+    it refuses. Raises LimitRefused where it is lifted already, Busy."""
     with locks.enterprise(restriction.enterprise_id):
-        if _lift(Restriction.objects.filter(id=restriction.id), actor, at):
-            with connection.cursor() as cursor:  # workers forget that the line is restricted
-                ledger.advance(cursor, restriction.enterprise_id)
-            _record_restriction(restriction, "restriction.lifted", actor, at)
+        if not _lift(Restriction.objects.filter(id=restriction.id), actor, at):
+            raise LimitRefused("This restriction was lifted already: its period ended, or somebody did it.")
+        with connection.cursor() as cursor:  # workers forget that the line is restricted
+            ledger.advance(cursor, restriction.enterprise_id)
+        _record_restriction(restriction, "restriction.lifted", actor, at)
     restriction.refresh_from_db()
     return restriction
 

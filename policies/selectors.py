@@ -54,7 +54,7 @@ class LimitState:
     @property
     def next_number(self) -> int:
         """The number of the next consent in this period."""
-        return len(self.consents) + 1
+        return max((given.number for given in self.consents), default=0) + 1
 
 
 def standing(scope: Scope) -> QuerySet[Limit]:

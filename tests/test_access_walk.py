@@ -364,7 +364,7 @@ class Things:
         exemption = limits.exempt(limit=spare_limit, **exempted, **doing)
         sender = f"token:{things.ids['feed token']} feed"
         batch = charge(house, used(1), used(2, msisdn="4999900000001"), sender=sender)
-        given = consent.extend(limit=held, number=1, amount=1, **doing)
+        given = consent.extend(limit=held, shown=consent.shown_now(held, NOW), amount=1, **doing)
         job = Job.objects.create(operator=cast.operator, enterprise=house.enterprise, kind="people", title="People")
         profile = profiles.save(operator=cast.operator, name="Switch", mapping=MAPPING, **doing)
         members = Membership.objects.filter(enterprise=house.enterprise)

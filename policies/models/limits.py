@@ -174,7 +174,8 @@ class Consent(models.Model):
     """Somebody agreed that a limit is exceeded in one period: who, when, by how much, what they were shown.
 
     `limit` is the first of its succession. `number`: 1, 2, ... in the period; who consents names the number they were
-    shown, so that two at once are one. `amount` None: without bound. Revoked, never deleted.
+    shown, so that of two at once only one counts. `amount` None: without bound. `used_shown`, `bound_shown`: how the
+    limit stood in front of them, where it is known (bound None: without). Revoked, never deleted.
     """
 
     enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.PROTECT, related_name="consents")
@@ -188,6 +189,8 @@ class Consent(models.Model):
     channel = models.CharField(max_length=20, help_text="portal, api, sms, ...")
     text_shown = models.TextField()
     price_shown = models.TextField(blank=True)
+    used_shown = models.BigIntegerField(null=True)
+    bound_shown = models.BigIntegerField(null=True)
     revoked_at = models.DateTimeField(null=True)
     revoked_by = models.CharField(max_length=160, blank=True)
     revoked_sequence = models.BigIntegerField(null=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import django_filters
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import mixins, serializers
@@ -104,23 +106,29 @@ class ConsentSerializer(serializers.ModelSerializer):
         model = Consent
         fields = [
             "id", "limit", "period_start", "number", "kind", "amount", "consented_by", "consented_at", "channel",
-            "text_shown", "price_shown", "revoked_at", "revoked_by",
+            "text_shown", "price_shown", "used_shown", "bound_shown", "revoked_at", "revoked_by",
         ]  # fmt: skip
 
 
-class ExtensionBody(Body):
+class ShownBody(Body):
+    """What was shown to whoever agrees, as the limit has it: where it has changed meanwhile, nothing happens."""
+
+    period_start = Instant(help_text="`period_start` of the limit.")
+    number = serializers.IntegerField(min_value=1, max_value=consent.CONSENTS_MOST, help_text="`next_consent`.")
+    used = Units(required=False, allow_null=True, help_text="`used`, kept with the consent.")
+    bound = Units(required=False, allow_null=True, help_text="`bound`, kept with the consent.")
+    amount = Units(min_value=1, allow_null=True, help_text="So much more, in units or micros; null: without bound.")
+
+
+class ExtensionBody(ShownBody):
     """So much more for the period under way."""
 
-    number = serializers.IntegerField(min_value=1, max_value=consent.CONSENTS_MOST, help_text="`next_consent`.")
-    amount = Units(min_value=1, allow_null=True, help_text="Units or micros; null: without bound.")
     reason = serializers.CharField(max_length=500, required=False, allow_blank=True)
 
 
-class ConsentBody(Body):
+class ConsentBody(ShownBody):
     """Agreement, with what was shown to whoever agreed."""
 
-    number = serializers.IntegerField(min_value=1, max_value=consent.CONSENTS_MOST, help_text="`next_consent`.")
-    amount = Units(min_value=1, allow_null=True, help_text="Units or micros; null: without bound.")
     text_shown = serializers.CharField(max_length=2000)
     price_shown = serializers.CharField(max_length=500, required=False, allow_blank=True)
     channel = serializers.CharField(max_length=20, required=False)
@@ -138,6 +146,12 @@ class LimitFilters(django_filters.FilterSet):
     class Meta:
         model = Limit
         fields: list[str] = []
+
+
+def _shown(limit: Limit, values: dict[str, Any]) -> consent.Shown:
+    """What the caller says was shown, taken out of the other values; the address names the limit's row."""
+    start, number = values.pop("period_start"), values.pop("number")
+    return consent.Shown(limit.id, start, number, values.pop("used", None), values.pop("bound", None))
 
 
 class Limits(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
@@ -230,11 +244,13 @@ class Limits(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     def give_consent(self, request, pk: int) -> Response:
         """Consent that a limit is exceeded in the period under way.
 
-        What was shown is kept with it. The same `number` again, from whomever, gives the first answer and no effect.
+        What was shown is kept with it. The same again from the same caller gives the first answer and no effect.
+        A `number` that somebody else has taken is refused, and so is what was shown before the period or the limit
+        changed.
         """
         limit = self.get_object()
         values = {"channel": "api", **self.body(ConsentBody)}
-        given = consent.consent(limit=limit, **values, **self.write_context)
+        given = consent.consent(limit=limit, shown=_shown(limit, values), **values, **self.write_context)
         return self.made(given, ConsentSerializer)
 
     @extend_schema(request=ExtensionBody, responses={201: ConsentSerializer})
@@ -242,7 +258,9 @@ class Limits(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     def extensions(self, request, pk: int) -> Response:
         """Give a limit more for the period under way; what it restricted is lifted."""
         limit = self._governed()
-        given = consent.extend(limit=limit, channel="api", **self.body(ExtensionBody), **self.write_context)
+        values = self.body(ExtensionBody)
+        shown = _shown(limit, values)
+        given = consent.extend(limit=limit, shown=shown, channel="api", **values, **self.write_context)
         return self.made(given, ConsentSerializer)
 
 
@@ -258,7 +276,7 @@ class Consents(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     @extend_schema(request=None, responses=ConsentSerializer)
     @action(detail=True, methods=["post"], filterset_class=None)
     def revoke(self, request, pk: int) -> Response:
-        """Take a consent back: what was granted with it stays granted, nothing more is."""
+        """Take a consent back: what was granted with it stays granted, nothing more is. Refused the second time."""
         return self.shown(consent.revoke(consent=self.get_object(), **self.write_context))
 
 

@@ -29,7 +29,7 @@ from policies.models import Consent, Exemption, Limit, LimitCrossing, Measure, R
 from policies.models.limits import ACTION_CHOICES
 from policies.selectors import LimitState
 from portal import figures, limit_words
-from portal.web import quantities
+from portal.web import consenting, quantities
 from portal.web.context import place
 from portal.web.forms import CivilTimeField, PortalForm, acting, attempt, sent
 
@@ -149,21 +149,6 @@ class ChangeForm(PortalForm):
     beyond = forms.ChoiceField(label="Beyond it", choices=ACTION_CHOICES)
     marks = forms.CharField(label="Tell at", max_length=80, required=False, help_text="Percent, with commas.")
     seen = forms.CharField(required=False, widget=forms.HiddenInput())
-
-
-class MoreForm(PortalForm):
-    """More for the period under way; empty: without bound."""
-
-    action = "extend"
-
-    amount = forms.CharField(label="So much more", max_length=40, required=False, help_text="Empty: without bound.")
-    number = forms.IntegerField(widget=forms.HiddenInput())
-
-
-class ConsentForm(MoreForm):
-    """Agreement that the limit is exceeded."""
-
-    action = "consent"
 
 
 class ExemptForm(PortalForm):
@@ -322,9 +307,11 @@ def limit(request: HttpRequest, limit_id: int) -> HttpResponse:
     state = selectors.state_of(row, doing["at"])
     manages = Limit.objects.within(scope, Verb.MANAGE).filter(id=row.id).exists() and row.retired_at is None
     governs = manages and limits.may_change(row, scope, doing["actor"])
-    bound = _forms(request, state, terms) if manages else {}
-    effect = None
+    shown = consenting.as_shown(state, terms)
+    bound = _forms(request, state, shown, terms) if manages else {}
+    effect, agreeing = None, ""
     if request.method == "POST" and manages:
+        agreeing = request.POST.get("action", "")
         done = _act(request, state, bound, terms, doing, governs=governs)
         if isinstance(done, str):
             messages.success(request, done)
@@ -333,10 +320,12 @@ def limit(request: HttpRequest, limit_id: int) -> HttpResponse:
     history = Limit.objects.filter(first_id=row.first_number) | Limit.objects.filter(id=row.first_number)
     context = {
         "row": row_of(state, terms.currency), "state": state, "limit": row, "terms": terms, "forms": bound,
-        "effect": effect, "governs": governs, "manages": manages, "breadcrumb": _above(scope, seen_account.first()),
+        "effect": effect if agreeing == "change" else None,
+        "more_effects": _more_effects(bound, state, terms, agreeing, effect),
+        "governs": governs, "manages": manages, "breadcrumb": _above(scope, seen_account.first()),
         "beyond": limit_words.beyond(row), "counted": limit_words.counted(row), "window": limit_words.window(row),
         "asks_for_consent": manages and consent.asks_for_consent(row),
-        "price": _price(row, terms), "text": consent_text(state, terms),
+        "text": shown.text,
         "crossings": [
             (crossing, limit_words.amount(row, crossing.level, terms.currency))
             for crossing in LimitCrossing.objects.filter(first_id=row.first_number).order_by("-id")[:20]
@@ -373,32 +362,34 @@ def _read(row: Limit, text: str) -> int:
         raise Refused(refusal.message, field="amount") from None
 
 
-def _price(row: Limit, terms: Terms) -> str:
-    """What usage beyond the limit costs, as it is shown to who consents."""
-    return presets.price_beyond(row, terms.contract_id, terms.currency)
+def _proposed_more(row: Limit) -> int:
+    """What the forms for more begin with: a fifth of the limit."""
+    return max(row.amount // 5, 1)
 
 
-def consent_text(state: LimitState, terms: Terms) -> str:
-    """What somebody agrees to, kept with the consent."""
-    row = state.limit
-    used = limit_words.amount(row, state.used, terms.currency)
-    return (
-        f"{limit_words.counted(row)}, {limit_words.window(row)}: {used} of "
-        f"{limit_words.amount(row, state.bound, terms.currency)} are used. With this consent usage goes on in this "
-        f"period only. {_price(row, terms)}"
-    )
+def _more_effects(
+    bound: dict[str, PortalForm], state: LimitState, terms: Terms, agreeing: str, effect: list | None
+) -> dict[str, list[str]]:
+    """What each form for more would do: of an untouched one what it proposes, of a sent one what was asked."""
+    found = {}
+    for name in ("consent", "extend"):
+        if name == agreeing and effect:
+            found[name] = effect
+        elif name in bound and not bound[name].is_bound:
+            found[name] = consenting.proposed(bound[name], state, terms, _proposed_more(state.limit))
+    return found
 
 
-def _forms(request: HttpRequest, state: LimitState, terms: Terms) -> dict[str, PortalForm]:
+def _forms(request: HttpRequest, state: LimitState, shown: consenting.AsShown, terms: Terms) -> dict[str, PortalForm]:
     row = state.limit
     now = {
         "amount": _typed(row, row.amount), "beyond": row.action, "marks": ", ".join(map(str, row.percents)),
     }  # fmt: skip
-    more = {"number": state.next_number, "amount": _typed(row, max(row.amount // 5, 1))}
+    more = {"shown": shown.signed(), "amount": _typed(row, _proposed_more(row))}
     return {
         "change": sent(request, ChangeForm, initial=now),
-        "extend": sent(request, MoreForm, initial=more),
-        "consent": sent(request, ConsentForm, initial=more),
+        "extend": sent(request, consenting.MoreForm, initial=dict(more)),
+        "consent": sent(request, consenting.ConsentForm, initial=dict(more)),
         "exempt": sent(request, ExemptForm, zone=terms.zone),
     }
 
@@ -438,17 +429,8 @@ def _more(values: dict, row: Limit) -> int | None:
     return _read(row, values["amount"]) if values["amount"].strip() else None
 
 
-def _extend(request, form, state: LimitState, values: dict, terms: Terms, doing: dict) -> str:
-    consent.extend(limit=state.limit, number=values["number"], amount=_more(values, state.limit), **doing)
-    return "The limit has more in this period. What it restricted is lifted."
-
-
-def _consent(request, form, state: LimitState, values: dict, terms: Terms, doing: dict) -> str:
-    given = consent.consent(
-        limit=state.limit, number=values["number"], amount=_more(values, state.limit), channel="portal",
-        text_shown=consent_text(state, terms), price_shown=_price(state.limit, terms), **doing,
-    )  # fmt: skip
-    return f"Consent {given.number} of this period is on record, by {given.consented_by.partition(' ')[2]}."
+def _agree(request, form, state: LimitState, values: dict, terms: Terms, doing: dict) -> str | list[str]:
+    return consenting.agree(request, form, state, values, _more(values, state.limit), terms, doing)
 
 
 def _exempt(request, form, state: LimitState, values: dict, terms: Terms, doing: dict) -> str:
@@ -493,7 +475,7 @@ def _approve(request, row: Limit, doing: dict) -> str:
     return "The limit restricts from the next event on."
 
 
-_WRITES = {"change": _change, "extend": _extend, "consent": _consent, "exempt": _exempt}
+_WRITES = {"change": _change, "extend": _agree, "consent": _agree, "exempt": _exempt}
 _PLAIN = {
     "retire": _retire, "end-exemption": _end_exemption, "revoke": _revoke, "lift": _lift, "approve": _approve,
 }  # fmt: skip

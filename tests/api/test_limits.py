@@ -45,14 +45,18 @@ def test_changing_a_limit_makes_a_successor_that_goes_on_counting(cast: Cast, al
 
 def test_two_who_consent_at_once_have_one_effect(cast: Cast, alice: Api, carla: Api) -> None:
     made = read(alice.post("/limits", cap(cast, action="consent")), 201)
-    body = {"number": made["next_consent"], "amount": 4096, "text_shown": "4 KiB more for 1 cent"}
+    shown = {"number": made["next_consent"], "period_start": made["period_start"], "used": 0, "bound": made["bound"]}
+    body = {**shown, "amount": 4096, "text_shown": "4 KiB more for 1 cent"}
     first = read(alice.post(f"/limits/{made['id']}/consents", body), 201)
-    assert read(carla.post(f"/limits/{made['id']}/consents", body), 201) == first
+    assert read(alice.post(f"/limits/{made['id']}/consents", body), 201) == first
+    assert "has consented to 4,096 units more" in carla.post(f"/limits/{made['id']}/consents", body).text
     assert (first["kind"], first["text_shown"], first["channel"]) == ("consent", body["text_shown"], "api")
     assert read(alice.get(f"/limits/{made['id']}"))["bound"] == 8192
     assert read(alice.post(f"/consents/{first['id']}/revoke"))["revoked_at"]
     assert Consent.objects.count() == 1
-    assert refusal(alice.post(f"/limits/{made['id']}/extensions", {"number": 9, "amount": 1}), 422)["code"]
+    assert "revoked already" in alice.post(f"/consents/{first['id']}/revoke").text
+    ahead = {**shown, "number": 9, "amount": 1}
+    assert refusal(alice.post(f"/limits/{made['id']}/extensions", ahead), 422)["detail"].endswith("is number 2.")
 
 
 def test_what_was_set_from_above_is_not_changed_from_below(cast: Cast, alice: Api, carla: Api) -> None:
@@ -61,7 +65,8 @@ def test_what_was_set_from_above_is_not_changed_from_below(cast: Cast, alice: Ap
     assert ids(carla.get("/limits")) == {made["id"]}
     refusal(carla.patch(f"/limits/{made['id']}", {"amount": 1}), 403)
     refusal(carla.delete(f"/limits/{made['id']}"), 403)
-    refusal(carla.post(f"/limits/{made['id']}/extensions", {"number": 1, "amount": 1}), 403)
+    more = {"number": 1, "period_start": made["period_start"], "amount": 1}
+    refusal(carla.post(f"/limits/{made['id']}/extensions", more), 403)
     own = read(carla.post("/limits", body), 201)
     assert read(carla.patch(f"/limits/{own['id']}", {"amount": 1}))["amount"] == 1
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 
 
@@ -26,15 +28,17 @@ def main() -> None:
     while pipeline.charge_group(enterprise_id, at=at, most_records=5) is not None:
         turn += 1
         if turn == 3:
-            consent.consent(
-                limit=held,
-                number=1,
-                amount=40,
-                channel="test",
-                text_shown="40 more",
-                actor=f"user:{os.getpid()}",
-                at=at,
-            )
+            shown = replace(consent.shown_now(held, at), number=1)
+            with suppress(consent.AlreadyConsented):  # all but one are told so
+                consent.consent(
+                    limit=held,
+                    shown=shown,
+                    amount=40,
+                    channel="test",
+                    text_shown="40 more",
+                    actor=f"user:{os.getpid()}",
+                    at=at,
+                )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from balances.models import ChargeLine, Counter
 from balances.models.counters import OwnerKind
 from balances.units import Service
 from policies import consent, limits
-from policies.models import Limit, LimitCrossing, LimitUse, Restriction, RestrictionState
+from policies.models import Consent, Limit, LimitCrossing, LimitUse, Restriction, RestrictionState
 from policies.proof import CHECKS
 from portal.charging import pipeline
 from tests.cast import ACTOR
@@ -34,6 +34,14 @@ def limit(world: World, owner: str = "N", amount: int = 100, action: str = "stop
         place = {"account": world.accounts[owner]}
     terms = {"service": Service.DATA, "measure": "units", "window": "cycle", **terms}
     return limits.make(amount=amount, action=action, actor=ACTOR, at=at, **place, **terms)
+
+
+def agree(held: Limit, *, amount: int | None, shown: consent.Shown | None = None, at=START) -> Consent:
+    """Somebody consents to so much more than the limit, as it is shown to them now."""
+    shown = shown or consent.shown_now(held, at)
+    return consent.consent(
+        limit=held, shown=shown, amount=amount, channel="portal", text_shown="More", actor=ACTOR, at=at
+    )
 
 
 def granted(name: str) -> tuple[int, int]:
@@ -256,9 +264,17 @@ def test_consent_lets_so_much_more_pass_in_its_period_once_for_two_who_consent_a
     held = limit(world, amount=30, action="consent")
     charge(world, used("1", "a", 40))
     assert Restriction.objects.get().action == "redirected"
-    told = {"limit": held, "number": 1, "amount": 20, "channel": "portal", "text_shown": "0.33 a unit", "at": START}
-    first = consent.consent(**told, actor="user:1 Ann")
-    assert consent.consent(**told, actor="user:2 Bob") == first
+    told = {
+        "limit": held,
+        "shown": consent.shown_now(held, START),
+        "channel": "portal",
+        "text_shown": "0.33",
+        "at": START,
+    }
+    first = consent.consent(amount=20, actor="user:1 Ann", **told)
+    assert consent.consent(amount=20, actor="user:1 Ann", **told) == first
+    with pytest.raises(consent.AlreadyConsented, match="Ann has consented to 20 units more at 2026-03-15 12:00 UTC"):
+        consent.consent(amount=50, actor="user:2 Bob", **told)
     assert Restriction.objects.get().state == RestrictionState.LIFTED
     charge(world, used("2", "b", 40))
     assert granted("2") == (20, 20)
@@ -272,7 +288,7 @@ def test_consent_lets_so_much_more_pass_in_its_period_once_for_two_who_consent_a
 def test_marks_are_reached_anew_at_their_higher_level_after_an_extension(world: World):
     held = limit(world, amount=50, action="consent", percents=[80, 100])
     charge(world, used("1", "a", 60))
-    consent.extend(limit=held, number=1, amount=50, actor=ACTOR, at=START)
+    consent.extend(limit=held, shown=consent.shown_now(held, START), amount=50, actor=ACTOR, at=START)
     charge(world, used("2", "a", 60))
     assert crossed(held) == [(40, 50), (50, 50), (80, 100), (100, 100)]
     assert sound(world)
@@ -407,4 +423,57 @@ def test_a_money_limit_knows_what_a_cap_keeps_from_the_line(world: World):
 def test_a_limit_that_stops_cannot_be_consented_away(world: World):
     held = limit(world, amount=30)
     with pytest.raises(limits.LimitRefused, match="does not ask"):
-        consent.consent(limit=held, number=1, amount=5, channel="portal", text_shown="More", actor=ACTOR, at=START)
+        agree(held, amount=5)
+
+
+@pytest.mark.parametrize("turned", ["the period", "the limit"])
+def test_what_was_shown_has_to_hold_still(world: World, turned: str):
+    held = limit(world, amount=30, action="consent")
+    shown, at = consent.shown_now(held, START), START
+    if turned == "the period":
+        at = BOUNDARIES[2]
+    else:
+        limits.change(limit=held, amount=20, actor=ACTOR, at=START)
+    with pytest.raises(consent.Outdated, match="look at"):
+        agree(held, amount=5, shown=shown, at=at)
+    agree(Limit.objects.get(retired_at=None), amount=5, at=at)
+
+
+def test_a_sliding_window_takes_consents_one_after_another_though_it_moves_on(world: World):
+    held = limit(world, amount=10, action="consent", window="sliding_24h")
+    charge(world, used("1", "a", 40))
+    given = [agree(held, amount=5, at=START + timedelta(minutes=minutes)) for minutes in (0, 20, 40)]
+    assert [one.number for one in given] == [1, 2, 3]
+    charge(world, used("2", "a", 40, START + HOUR), at=START + HOUR)
+    assert granted("2") == (15, 25)
+
+
+def test_a_revoked_consent_restricts_again_with_the_next_refusal(world: World):
+    held = limit(world, amount=30, action="consent")
+    charge(world, used("1", "a", 40))
+    given = agree(held, amount=20)
+    charge(world, used("2", "a", 5))
+    assert not Restriction.objects.exclude(state="lifted").exists()
+    consent.revoke(consent=given, actor=ACTOR, at=START)
+    charge(world, used("3", "a", 1))
+    assert granted("3") == (0, 1)
+    assert Restriction.objects.exclude(state="lifted").get().line == world.lines["a"]
+    assert sound(world)
+
+
+def test_what_is_over_says_so_the_second_time(world: World):
+    held = limit(world, amount=30, action="consent")
+    charge(world, used("1", "a", 40))
+    given, doing = agree(held, amount=20), {"actor": ACTOR, "at": START}
+    until = START + DAY
+    exemption = limits.exempt(limit=held, line=world.lines["b"], until=until, reason="Fair", **doing)
+    for act, thing in (
+        (consent.revoke, given),
+        (limits.lift, Restriction.objects.get()),
+        (limits.end_exemption, exemption),
+    ):
+        name = {"revoke": "consent", "lift": "restriction", "end_exemption": "exemption"}[act.__name__]
+        if name != "restriction":  # the consent lifted it
+            act(**{name: thing}, **doing)
+        with pytest.raises(limits.LimitRefused, match="already"):
+            act(**{name: thing}, **doing)

@@ -38,7 +38,9 @@ def test_the_example_of_the_page_comes_out_as_it_says(world: World):
     money = limit(world, "R", 9_000, measure="money", service=None, **terms)
     for number, row in enumerate(rows()):
         if row["act"] == "extend N":
-            consent.extend(limit=north, number=1, amount=int(row["units"]), actor=ACTOR, at=START)
+            consent.extend(
+                limit=north, shown=consent.shown_now(north, START), amount=int(row["units"]), actor=ACTOR, at=START
+            )
             continue
         name = str(number)
         charge(world, used(name, row["line"], int(row["units"]), instant(row["used at"])))

@@ -88,8 +88,7 @@ class Limiting(Charging):
         chance = random.Random(seed)
         twin, row = self._chosen(chance)
         extra = chance.randint(1, 40) * (1_000 if twin.counts_money else 1)
-        number = consent.next_number(row, self.now)
-        consent.extend(limit=row, number=number, amount=extra, actor=ACTOR, at=self.now)
+        consent.extend(limit=row, shown=consent.shown_now(row, self.now), amount=extra, actor=ACTOR, at=self.now)
         twin.extras.append((twin.period(self.now), extra))
         self.model.cross(twin, twin.period(self.now))
 

@@ -68,6 +68,11 @@ def test_a_ready_made_limit_fills_the_form(cast: Cast, browser: Client) -> None:
     assert browser.get("/", follow=True).status_code == 200
 
 
+def plain(page: str) -> str:
+    """The page with ordinary spaces between figures and units."""
+    return page.replace("\u202f", " ").replace("\u00a0", " ")
+
+
 def test_every_act_on_a_limit_is_there(cast: Cast, browser: Client) -> None:
     line = cast.aurora.lines["emil phone"]
     held = limits.make(
@@ -76,8 +81,16 @@ def test_every_act_on_a_limit_is_there(cast: Cast, browser: Client) -> None:
     address = f"/limits/{held.id}/"
     page = browser.get(address).content.decode()
     assert "costs at most" in page
+    assert "Then it is 0 B of 1.20 GiB: 1.20 GiB are left until" in plain(page)
+    other = browser.post(address, fields(page, "consent") | {"consent-amount": "1 GiB"}).content.decode()
+    assert "Then it is 0 B of 2.00 GiB" in plain(other)
+    assert not held.consents.exists()
     assert browser.post(address, fields(page, "consent")).status_code == 302
-    assert held.consents.get().text_shown.startswith("Data, each billing cycle")
+    given = held.consents.get()
+    assert given.text_shown.startswith("Data, each billing cycle")
+    assert (given.used_shown, given.bound_shown) == (0, 1024**3)
+    too_late = browser.post(address, fields(page, "consent") | {"consent-amount": "", "consent-seen": ""})
+    assert "has agreed to 205 MiB more" in plain(too_late.content.decode())
     assert "Consent 1" in browser.get(address).content.decode()
     exempt = {
         "action": "exempt",
