@@ -306,6 +306,7 @@ def _undo_waiting(cursor, trade: Trade, state: str, kind: str, actor: str, at: d
     """A trade that waited does not happen: units of an offer that still stands are open again, all others go back."""
     offer = Offer.objects.get(id=trade.offer_id)
     changes = trading_moves.back(trade.bucket_id, trade.got_units, at)
+    lapsed = False
     if offer.state in (OfferState.OPEN, OfferState.TAKEN) and offer.expires_at > at:
         offer.open_units += trade.units
         if not offer.is_request:
@@ -314,12 +315,15 @@ def _undo_waiting(cursor, trade: Trade, state: str, kind: str, actor: str, at: d
     else:
         changes += trading_moves.back(offer.bucket_id, trade.gave_units, at)
         offer.held_units -= trade.gave_units
-        if offer.state == OfferState.TAKEN:
+        lapsed = offer.state == OfferState.TAKEN  # nobody can take it again: its time passed while the trade waited
+        if lapsed:
             offer.state = OfferState.EXPIRED
     trading_moves.post(cursor, offer.enterprise_id, changes, actor, recorded_at)
     _decide(trade, state, actor, at)
     _keep(offer)
     note(offer, kind, trade.units, actor, at, trade, recorded_at=recorded_at)
+    if lapsed and kind != ActKind.EXPIRED:
+        note(offer, ActKind.EXPIRED, trade.units, actor, at, recorded_at=recorded_at)
 
 
 # --- what may be -------------------------------------------------------------------------------------------------

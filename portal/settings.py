@@ -377,6 +377,10 @@ SPECTACULAR_SETTINGS = {
         "OfferActKindEnum": "balances.models.trading.ActKind",
         "LoanStateEnum": "balances.models.trading.LoanState",
         "StandingStateEnum": "balances.models.trading.StandingState",
+        "ReleaseRuleEnum": "balances.models.buckets.ReleaseRule",
+        "NumberKindEnum": ["msisdn", "imsi"],
+        "NoticeKindEnum": "portal.models.NoticeKind",
+        "OutlookEnum": "portal.api.rebalancing.OUTLOOKS",
     },
 }
 

@@ -208,7 +208,7 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("POST", "exemptions"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     ("DELETE", "exemptions/<int:pk>"): ("exemption", Route(Verb.MANAGE, NORTHS, (204,))),
     **_noun("restrictions", "restriction", NORTHS_LINE),
-    ("POST", "restrictions/<int:pk>/lift"): ("restriction", Route(Verb.MANAGE, NORTHS)),
+    ("POST", "restrictions/<int:pk>/lift"): ("restriction", Route(Verb.MANAGE, NORTHS, REFUSED)),
     ("POST", "restrictions/<int:pk>/approve"): ("restriction", Route(Verb.MANAGE, NORTHS, REFUSED)),
     ("GET", "lines/<int:pk>/tags"): ("line", Route(may=NORTHS_LINE)),
     ("PUT", "lines/<int:pk>/tags"): ("line", Route(Verb.MANAGE, NORTHS, REFUSED)),

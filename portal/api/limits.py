@@ -13,13 +13,13 @@ from rest_framework.response import Response
 
 from balances.models import Account, Enterprise, Line, Zone
 from policies import consent, limits, selectors
-from policies.decision import Action
 from policies.models import Consent, Exemption, Limit, LimitCrossing, Measure, Restriction, Window
+from policies.models.limits import ACTION_CHOICES
 from policies.selectors import LimitState
 from portal.api.endpoints import Endpoint
 from portal.api.values import Body, IdFilter, InReach, Instant, InstantFilter, ServiceField, ServiceFilter, Units
 
-WINDOWS, MEASURES, ACTIONS = Window.values, Measure.values, [action.value for action in Action]
+WINDOWS, MEASURES = Window.values, Measure.values
 
 
 def _percents() -> serializers.ListField:
@@ -49,7 +49,7 @@ class LimitSerializer(serializers.Serializer):
     amount = serializers.IntegerField(source="limit.amount", help_text="Units, or micros of overage.")
     percents = serializers.ListField(source="limit.percents", child=serializers.IntegerField())
     marks = serializers.ListField(source="limit.marks", child=serializers.IntegerField())
-    action = serializers.ChoiceField(ACTIONS, source="limit.action")
+    action = serializers.ChoiceField(ACTION_CHOICES, source="limit.action")
     grace_units = serializers.IntegerField(source="limit.grace_units")
     needs_approval = serializers.BooleanField(source="limit.needs_approval")
     counts_from = serializers.DateTimeField(source="limit.counts_from")
@@ -82,7 +82,7 @@ class NewLimitBody(Body):
     amount = Units()
     percents = _percents()
     marks = _marks()
-    action = serializers.ChoiceField(ACTIONS, required=False)
+    action = serializers.ChoiceField(ACTION_CHOICES, required=False)
     grace_units = Units(required=False)
     needs_approval = serializers.BooleanField(required=False)
     counts_from = Instant(required=False, allow_null=True, help_text="Of a lifetime only.")
@@ -95,7 +95,7 @@ class ChangeLimitBody(Body):
     amount = Units(required=False)
     percents = _percents()
     marks = _marks()
-    action = serializers.ChoiceField(ACTIONS, required=False)
+    action = serializers.ChoiceField(ACTION_CHOICES, required=False)
     grace_units = Units(required=False)
 
 

@@ -22,7 +22,7 @@ from portal.api.values import Body, InReach, ServiceField, Units
 OUTLOOKS = [(str(outlook), str(outlook)) for outlook in Outlook]
 
 
-class StandingSerializer(serializers.Serializer):
+class BeforeRebalancingSerializer(serializers.Serializer):
     """How an account stands until the end of the cycle. Needs are null where too few days are known."""
 
     account = serializers.IntegerField(source="party.account_id")
@@ -60,7 +60,7 @@ class ProposedSerializer(serializers.Serializer):
 class RebalancingPlanSerializer(serializers.Serializer):
     """How all stand, a page by account, and all that would mend it, in order."""
 
-    standings = StandingSerializer(many=True)
+    standings = BeforeRebalancingSerializer(many=True)
     next_after = serializers.IntegerField(allow_null=True, help_text="`after` of the next page; null: no more.")
     transfers = ProposedSerializer(many=True, help_text="The same on every page.")
 

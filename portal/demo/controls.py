@@ -153,7 +153,8 @@ class Controls:
             amount=50 * MICROS_PER_MAJOR, action="consent", **cycle, **self.doing,
         )  # fmt: skip
         consent.consent(
-            limit=roaming, number=1, amount=25 * MICROS_PER_MAJOR, channel="portal",
+            limit=roaming, shown=consent.shown_now(roaming, self.story.now), amount=25 * MICROS_PER_MAJOR,
+            channel="portal",
             text_shown="Overage of data abroad: with this consent usage goes on in this period only.",
             price_shown="€0.09 for 1 MiB outside the Union.", **self.doing,
         )  # fmt: skip

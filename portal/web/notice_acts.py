@@ -19,11 +19,9 @@ from balances.scope import Scope, Verb
 from balances.selectors.terms import terms_at
 from policies import consent, limits, selectors
 from policies.models import Limit, Measure
-from policies.selectors import LimitState
-from portal import limit_words
 from portal.models import Notice, NoticeKind
 from portal.notices import trades
-from portal.web import quantities
+from portal.web import consenting, quantities
 from portal.web.allowance_wishes import code_of
 
 PARTS = {"": "The market", "#loans": "Loans", "#standing": "Standing transfers"}
@@ -140,22 +138,18 @@ def _more_of_limit(request: HttpRequest, scope: Scope, limit: Limit) -> More | N
         return None
     state, terms = selectors.state_of(limit, now), terms_at(limit.enterprise_id, now)
     action = "extend" if governs else "consent"
+    proposed = max(limit.amount // 5, 1)
+    amount, shown = _typed(limit, proposed), consenting.as_shown(state, terms)
     return More(
         title="More in this period",
-        says=_stands(state, terms.currency),
+        says=" ".join(consenting.effect(state, proposed, terms)),
         button="Extend by so much" if governs else "I consent to so much more",
         action=action,
         name=f"{action}-amount",
-        amount=_typed(limit, max(limit.amount // 5, 1)),
+        amount=amount,
         address=reverse("limit", args=[limit.id]),
-        hidden=[(f"{action}-number", str(state.next_number))],
+        hidden=[(f"{action}-shown", shown.signed()), (f"{action}-seen", amount)],
     )
-
-
-def _stands(state: LimitState, currency: str) -> str:
-    limit = state.limit
-    used, bound = (limit_words.amount(limit, figure, currency) for figure in (state.used, state.bound))
-    return f"{used} of {bound} are used now. What is added ends with the period; the limit then is as before."
 
 
 def _typed(limit: Limit, figure: int) -> str:

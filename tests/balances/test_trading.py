@@ -177,6 +177,21 @@ def test_above_a_size_the_manager_above_both_decides_once(world: World):
     assert proven(world)
 
 
+def test_a_trade_refused_after_its_offer_would_have_expired_ends_the_offer_too(world: World):
+    """Taken whole, so the sweep leaves the offer to the trade that waits."""
+    trading_terms.set_terms(account=world.accounts["N"], service=DATA_NO, approval_above_units=5, **DOING)
+    offer = offered(world, 12, None, expires_at=START + timedelta(hours=1))
+    waiting = accepted(world, offer)
+    later = START + timedelta(hours=2)
+    assert trading.sweep(actor=ACTOR, at=later) == 0
+    trading.refuse(trade=waiting, actor=ACTOR, at=later)
+    offer.refresh_from_db()
+    assert (offer.state, offer.held_units, held(world, "N")[1]) == ("expired", 0, 0)
+    acts = OfferAct.objects.filter(offer=offer).order_by("id")
+    assert [act.kind for act in acts] == ["offered", "accepted", "refused", "expired"]
+    assert proven(world)
+
+
 def test_a_counter_offer_takes_the_place_of_the_offer_that_it_answers(world: World):
     first = offered(world, 40, wants_service=VOICE_NO, wants_units=30)
     answer = trading.offer(

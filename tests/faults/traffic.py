@@ -308,9 +308,9 @@ class Traffic:
             more = chance.randint(1, 300) * (1_000 if limit.measure == "money" else 1)
 
             def extend(at: datetime) -> Any:
-                number = consent.next_number(limit, at)
-                given = consent.extend(limit=limit, number=number, amount=more, actor=me, at=at)
-                return given if given.consented_by == me else None  # else another was faster with the same number
+                return consent.extend(
+                    limit=limit, shown=consent.shown_now(limit, at), amount=more, actor=me, at=at
+                )  # refused where another was faster with the same number, or has changed the limit
 
             self.act("extend", extend, limit=limit.first_number, amount=more)
 
