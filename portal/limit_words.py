@@ -56,6 +56,11 @@ def counted(limit: Limit) -> str:
     return what + where
 
 
+def title(limit: Limit) -> str:
+    """Its name, else what it counts and how often: Data abroad, each day."""
+    return limit.name or f"{counted(limit)}, {window(limit)}"
+
+
 def window(limit: Limit) -> str:
     """How often it begins anew."""
     return WINDOW_WORDS[Window(limit.window)]

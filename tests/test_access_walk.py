@@ -80,6 +80,8 @@ SCREENS: dict[str, Screen] = {
     "accounts/<int:account_id>/limits/": Screen("alice carla olga", "account"),
     "lines/<int:line_id>/limits/": Screen("alice carla emil olga", "line"),
     "limits/<int:limit_id>/": Screen("alice carla olga", "limit"),
+    "accounts/<int:account_id>/refused/": Screen("alice carla olga", "account"),
+    "lines/<int:line_id>/refused/": Screen("alice carla emil olga", "line"),
     "accounts/<int:account_id>/market/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/market/rebalancing/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/policies/": Screen("alice carla olga", "account"),

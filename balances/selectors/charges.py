@@ -26,6 +26,7 @@ class Charge:
     usage: UsageRecord
     overage_units: int
     amount_micros: int
+    refused_units: int = 0
 
 
 def latest_below(scope: Scope, account: Account, now: datetime, limit: int = 10) -> list[Charge]:
@@ -45,7 +46,7 @@ def latest_below(scope: Scope, account: Account, now: datetime, limit: int = 10)
         )
         found = [row[0] for row in cursor.fetchall()]
     records = UsageRecord.objects.within(scope).filter(id__in=found, used_at__gte=since, used_at__lt=until)
-    return _with_amounts(list(_with_names(records)), since, until)
+    return _with_amounts(list(with_names(records)), since, until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,13 @@ def of_line(scope: Scope, line_id: int, now: datetime, limit: int = 20, before: 
     records = UsageRecord.objects.within(scope).filter(line_id=line_id, used_at__lte=until)
     if before:
         records = records.filter(Q(used_at__lt=before.used_at) | Q(id__lt=before.usage_id))
-    found = list(_with_names(records)[:limit])
+    found = list(with_names(records)[:limit])
     if not found:
         return []
     return _with_amounts(found, found[-1].used_at, until + AHEAD)
 
 
-def _with_names(records):
+def with_names(records):
     return records.select_related("zone", "line__person", "account").order_by("-used_at", "-id")
 
 
@@ -76,9 +77,9 @@ def _with_amounts(records: list[UsageRecord], since: datetime, until: datetime) 
     rows = (
         ChargeLine.objects.filter(usage_id__in=[record.id for record in records], used_at__gte=since, used_at__lt=until)
         .values("usage_id")
-        .annotate(overage=Sum("overage_units"), amount=Sum("amount_micros"))
+        .annotate(overage=Sum("overage_units"), amount=Sum("amount_micros"), refused=Sum("refused_units"))
     )
-    amounts = {row["usage_id"]: (int(row["overage"]), int(row["amount"])) for row in rows}
+    amounts = {row["usage_id"]: (int(row["overage"]), int(row["amount"]), int(row["refused"])) for row in rows}
     return [Charge(record, *amounts.get(record.id, (0, 0))) for record in records]
 
 

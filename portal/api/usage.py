@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from balances.models import Account, Counter, Line, UsageRecord
 from balances.models.counters import Grain, OwnerKind
-from balances.selectors import charges
+from balances.selectors import charges, refused
 from balances.selectors.charges import Draw, Explanation, Stretch
 from balances.selectors.tree import below
 from balances.units import UNIT_NAMES
@@ -52,6 +52,9 @@ class UsageQuery(OwnerQuery):
         required=False, min_value=1, max_value=BIGINT_MOST, help_text="With all accounts below it."
     )
     service = ServiceField(required=False)
+    refused = serializers.BooleanField(
+        required=False, default=False, help_text="Only records of which a limit or a policy refused something."
+    )
     from_at = Instant(required=False, help_text=f"Used at or after; {RECENT.days} days before until_at, unless given.")
     until_at = Instant(required=False, help_text="Used before; an hour from now, unless given.")
 
@@ -204,6 +207,8 @@ class UsageRecords(Endpoint):
             records = records.filter(account_id__in=list(accounts.values_list("id", flat=True)))
         if "service" in query:
             records = records.filter(service=query["service"])
+        if query["refused"]:
+            records = refused.only(records, self.scope, from_at, until_at)
         return self.page(records)
 
     @extend_schema(responses=ExplainedUsageSerializer)

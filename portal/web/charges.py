@@ -14,10 +14,12 @@ from balances.scope import Scope
 from balances.selectors import charges
 from balances.selectors.charges import Draw, Explanation
 from balances.selectors.terms import terms_at
-from portal import figures
+from policies.models import Limit
+from portal import figures, limit_words
 from portal.charging.reasons import REASONS
 from portal.web.context import place
 from portal.web.reach import found
+from portal.web.refused import limits_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +44,14 @@ def usage(request: HttpRequest, usage_id: int) -> HttpResponse:
     place(request, account=account, enterprise=record.enterprise)
     terms = terms_at(record.enterprise_id, record.used_at)
     names = {account.id: account.name for account in explanation.path if account}
+    limits = limits_in(scope, [stretch.line.reasons for stretch in explanation.stretches])
     return render(
         request,
         "charges/page.html",
         {
             "explanation": explanation,
             "stretches": [
-                WordedStretch(s.line, s.draws, _sentences(s.line.reasons, explanation, names))
+                WordedStretch(s.line, s.draws, _sentences(s.line.reasons, explanation, names, limits))
                 for s in explanation.stretches
             ],
             "zone": terms.zone,
@@ -60,7 +63,7 @@ def usage(request: HttpRequest, usage_id: int) -> HttpResponse:
     )
 
 
-def _sentences(reasons: str, explanation: Explanation, names: dict[int, str]) -> list[str]:
+def _sentences(reasons: str, explanation: Explanation, names: dict[int, str], limits: dict[int, Limit]) -> list[str]:
     """The stored codes as sentences; their arguments as quantities and names instead of numbers."""
     sentences = []
     for reason in reasons.split():
@@ -69,5 +72,8 @@ def _sentences(reasons: str, explanation: Explanation, names: dict[int, str]) ->
             argument = figures.quantity(int(argument), explanation.usage.service)
         elif code in ("stopped", "capped"):
             argument = names.get(int(argument), "outside your view")
+        elif code.startswith("limit_"):
+            limit = limits.get(int(argument))
+            argument = f"“{limit_words.title(limit)}”" if limit else "outside your view"
         sentences.append(REASONS.get(code, code).replace("{}", argument))
     return sentences

@@ -326,6 +326,7 @@ def limit(request: HttpRequest, limit_id: int) -> HttpResponse:
         "beyond": limit_words.beyond(row), "counted": limit_words.counted(row), "window": limit_words.window(row),
         "asks_for_consent": manages and consent.asks_for_consent(row),
         "text": shown.text,
+        "refused": figures.quantity(state.refused, row.service) if row.service else "some usage",
         "crossings": [
             (crossing, limit_words.amount(row, crossing.level, terms.currency))
             for crossing in LimitCrossing.objects.filter(first_id=row.first_number).order_by("-id")[:20]

@@ -20,7 +20,7 @@ from balances.units import SERVICE_NAMES
 from portal import figures
 from portal.live.state import as_of, charge_rows, line_state
 from portal.web.context import place
-from portal.web.reach import chosen_service, found, live_url
+from portal.web.reach import before_sent, chosen_service, found, live_url
 
 A_PAGE = 50
 MOST_OWN = 100
@@ -113,7 +113,7 @@ def line_charges(request: HttpRequest, line_id: int) -> HttpResponse:
     place(request, account=account, enterprise=line.enterprise)
     terms = terms_at(line.enterprise_id, datetime.now(UTC))
     progress = progress_of(line.enterprise_id)
-    before = _before(request)
+    before = before_sent(request)
     shown = charges.of_line(scope, line_id, progress.as_of, limit=A_PAGE + 1, before=before)
     older = ""
     if len(shown) > A_PAGE:
@@ -127,12 +127,3 @@ def line_charges(request: HttpRequest, line_id: int) -> HttpResponse:
     context = {"line": line, "state": state, "older": older, "is_later": before is not None}
     context["breadcrumb"] = [*tree.ancestors(scope, account), account] if account else []
     return render(request, "lines/charges.html", context)
-
-
-def _before(request: HttpRequest) -> charges.Before | None:
-    """Where the page begins, from the address; None for the newest, or for nonsense."""
-    try:
-        used_at = datetime.fromisoformat(request.GET["before"])
-        return charges.Before(used_at, int(request.GET["id"])) if used_at.tzinfo else None
-    except (KeyError, ValueError):
-        return None

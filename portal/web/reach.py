@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import TypeVar
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import Http404, HttpRequest
 
+from balances.selectors.charges import Before
 from balances.units import SERVICES_BY_NAME
 
 Found = TypeVar("Found")
@@ -31,6 +33,15 @@ def read_number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise Http404("Not in reach.")
     return int(text)
+
+
+def before_sent(request: HttpRequest) -> Before | None:
+    """Where a page of charges begins, from the address; None for the newest, or for nonsense."""
+    try:
+        used_at = datetime.fromisoformat(request.GET["before"])
+        return Before(used_at, int(request.GET["id"])) if used_at.tzinfo else None
+    except (KeyError, ValueError):
+        return None
 
 
 def chosen_service(request: HttpRequest) -> int | None:

@@ -26,6 +26,8 @@ def test_a_line_is_capped_and_what_is_beyond_is_refused_and_explained(cast: Cast
     usage = UsageRecord.objects.get(source_record_id="cdr-2")
     assert read(alice.get(f"/usage-records/{usage.id}"))["charge_lines"][0]["refused_units"] == 2048
     assert b"Not granted" in alice.client.get(f"/usage/{usage.id}/").content
+    listed = read(alice.get("/usage-records", line=made["line"], refused="true"))["results"]
+    assert [record["source_record_id"] for record in listed] == ["cdr-2"]
     crossings = read(alice.get("/limit-crossings"))["results"]
     assert sorted(crossing["percent"] for crossing in crossings) == [50, 100]
     restriction = read(alice.get("/restrictions", line=made["line"]))["results"][0]
