@@ -15,6 +15,7 @@ from django.db.models.functions import Coalesce
 
 from balances.models import Account, ChargingState, Line, LineTag
 from balances.scope import Scope
+from balances.selectors import tree
 from policies import limits, marks, windows
 from policies.marks import Standing
 from policies.models import Consent, Exemption, Limit, LimitUse, Restriction, RestrictionState, Window
@@ -69,6 +70,13 @@ def of_account(scope: Scope, account: Account) -> QuerySet[Limit]:
     if account.parent_id is None:
         wanted |= Q(account__isnull=True, line__isnull=True, enterprise_id=account.enterprise_id)
     return standing(scope).filter(wanted)
+
+
+def below_account(scope: Scope, account: Account) -> QuerySet[Limit]:
+    """Limits on the accounts below one, and on their lines."""
+    wanted = tree.below(account, "account__") | tree.below(account, "line__account__")
+    rows = standing(scope).filter(wanted)
+    return rows.exclude(account=account).exclude(line__account=account)
 
 
 def of_line(scope: Scope, line: Line) -> QuerySet[Limit]:

@@ -73,7 +73,7 @@ def beyond(limit: Limit) -> str:
 
 def marks(limit: Limit, currency: str) -> str:
     """The marks at which people are told: 50 %, 80 %, 4 GiB."""
-    said = [f"{percent} %" for percent in limit.percents] + [amount(limit, mark, currency) for mark in limit.marks]
+    said = [f"{percent}\u00a0%" for percent in limit.percents] + [amount(limit, mark, currency) for mark in limit.marks]
     return ", ".join(said) or "none"
 
 

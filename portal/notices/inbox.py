@@ -17,6 +17,7 @@ from balances.models import Account, Line
 from balances.scope import Scope
 from portal.live import publish
 from portal.models import Channel, Delivery, DeliveryState, Notice, NoticeKind, Silence, User
+from portal.notices import planning
 
 SILENCE_MOST = timedelta(days=366)
 ARRIVED = (DeliveryState.SENT, DeliveryState.DROPPED)
@@ -63,6 +64,15 @@ def unread(scope: Scope, user: User) -> QuerySet[Notice]:
             )
         )
     )
+
+
+def kept_back(scope: Scope, user: User, at: datetime) -> int:
+    """How many unusual lines of the last 24 hours the user was not called for, having heard of enough."""
+    mine = Delivery.objects.filter(
+        notice=OuterRef("pk"), user=user.pk, channel=Channel.PORTAL, problem=planning.CROWDED
+    )
+    since = at - planning.UNUSUAL_SPAN
+    return Notice.objects.within(scope).filter(Exists(mine), kind=NoticeKind.ANOMALY, created_at__gt=since).count()
 
 
 def also_told(notice: Notice, user: User) -> list[str]:

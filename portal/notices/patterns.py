@@ -25,6 +25,8 @@ LEAST_UNITS = {
 #: The deviation that a normal distribution has for each unit of its median absolute deviation, in ten-thousandths.
 SCALE, SCALED = 14_826, 10_000
 DEVIATIONS, MULTIPLE = 6, 3
+#: Of the second greatest day: lines that burst now and then do so again, and one odd day must not hide the next.
+BURSTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,12 @@ def judge(*, today_units: int, days: Sequence[int], least_units: int) -> Verdict
     """Judge a day by its like; None where fewer than `LEAST_DAYS` are known.
 
     The bound is the greatest of: the median and six deviations, where a deviation is at least a quarter of the median;
-    three times the median; the least volume.
+    three times the median; twice the second greatest day; the least volume.
     """
     if len(days) < LEAST_DAYS:
         return None
     usual = median_low(days)
     spread = median_low([abs(units - usual) for units in days]) * SCALE // SCALED
-    bound = max(usual + DEVIATIONS * max(spread, usual // 4), MULTIPLE * usual, least_units)
+    burst = BURSTS * sorted(days)[-2]
+    bound = max(usual + DEVIATIONS * max(spread, usual // 4), MULTIPLE * usual, burst, least_units)
     return Verdict(today_units > bound, usual, bound)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from django.db.models import Q
+from django.db.models import Count, Q
 
 from portal.models import (
     Channel,
@@ -16,6 +16,7 @@ from portal.models import (
     DeliveryState,
     Digest,
     Notice,
+    NoticeKind,
     NoticePreference,
     NoticeSettings,
     Silence,
@@ -23,6 +24,9 @@ from portal.models import (
 )
 from portal.notices.recipients import Recipient, chain_of, recipients_of
 
+#: Of unusual lines a person is told of so many in 24 hours; the others are kept for whoever looks.
+UNUSUAL_MOST, UNUSUAL_SPAN = 10, timedelta(hours=24)
+CROWDED = f"More than {UNUSUAL_MOST} unusual lines in 24 hours"
 #: What is older than this when it is found is history: it is shown, and nobody is called.
 FRESH = timedelta(hours=24)
 
@@ -38,7 +42,7 @@ def plan(notice: Notice, at: datetime, *, recorded_at: datetime) -> set[int]:
         )
     }
     clocks = NoticeSettings.objects.in_bulk(ids)
-    silenced = _silenced(notice, ids, at)
+    silenced = _crowded(notice, ids, at) | _silenced(notice, ids, at)
     is_fresh = at - recorded_at < FRESH
     made: list[Delivery] = []
     for person in people:
@@ -83,6 +87,21 @@ def _silenced(notice: Notice, user_ids: list[int], at: datetime) -> dict[int, st
         place, Q(kind="") | Q(kind=notice.kind), user_id__in=user_ids, until__gt=at, lifted_at__isnull=True
     )
     return {silence.user_id: f"Silenced: {silence.reason}"[:300] for silence in standing}
+
+
+def _crowded(notice: Notice, user_ids: list[int], at: datetime) -> dict[int, str]:
+    """Users who have heard of enough unusual lines."""
+    if notice.kind != NoticeKind.ANOMALY or notice.is_test:
+        return {}
+    heard = (
+        Delivery.objects.filter(
+            user_id__in=user_ids, channel=Channel.PORTAL,
+            state__in=[DeliveryState.SENT, DeliveryState.WAITING], notice__kind=NoticeKind.ANOMALY,
+            notice__created_at__gt=at - UNUSUAL_SPAN,
+        )
+        .values("user_id").annotate(times=Count("id")).filter(times__gte=UNUSUAL_MOST)
+    )  # fmt: skip
+    return {row["user_id"]: CROWDED for row in heard}
 
 
 def due_at(digest: str, settings: NoticeSettings | None, at: datetime) -> datetime:

@@ -139,7 +139,8 @@ def _unusual(touched: Iterable[_Day], at: datetime, zones: dict[int, ZoneInfo]) 
     for line_id, service, day, units in rows.values_list("line_id", "service", "day", "units"):
         known[line_id, service][day] = units
     first_days = _first_days(lines.values())
-    for each in sorted(recent, key=lambda d: (d.line_id, d.day, d.service)):
+    unusual: list[tuple[_Day, patterns.Verdict, int]] = []
+    for each in recent:
         line = lines[each.line_id]
         zone = zones[line.enterprise_id]
         if each.day < (at.astimezone(zone) - NEWS).date():
@@ -149,7 +150,12 @@ def _unusual(touched: Iterable[_Day], at: datetime, zones: dict[int, ZoneInfo]) 
             today_units=each.units, days=like, least_units=patterns.LEAST_UNITS[Service(each.service)]
         )
         if verdict is not None and verdict.is_unusual:
-            yield _anomaly(line, each, verdict, len(like), zone, at)
+            unusual.append((each, verdict, len(like)))
+    # A person is told of so many a day only: of the most unusual. One line's first service stands for the line.
+    unusual.sort(key=lambda one: (-(one[0].units // one[1].bound_units), one[0].line_id, one[0].day, one[0].service))
+    for each, verdict, days in unusual:
+        line = lines[each.line_id]
+        yield _anomaly(line, each, verdict, days, zones[line.enterprise_id], at)
 
 
 def _first_days(lines: Iterable[Line]) -> dict[int, date]:

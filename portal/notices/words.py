@@ -73,7 +73,7 @@ class _Writer:
     def __init__(self, notice: Notice, language: str):
         self.notice, self.facts, self.say = notice, notice.facts, CATALOGUE[language]
         self.zone = ZoneInfo(self.facts.get("time_zone", "UTC"))
-        self.service = SERVICES_BY_NAME.get(self.facts.get("service") or "")
+        self.service = SERVICES_BY_NAME.get(self.facts.get("service") or "", notice.service)
 
     def message(self, why: str, also: Sequence[str]) -> Message:
         state = state_of(self.notice)

@@ -17,14 +17,17 @@ from django.http import HttpRequest
 
 from balances.errors import Refused
 from balances.selectors.terms import Terms
+from balances.units import MIB, MICROS_PER_MAJOR, Service
 from policies import consent, presets
 from policies.marks import levels, total
-from policies.models import ConsentKind
+from policies.models import ConsentKind, Measure
 from policies.selectors import LimitState
 from portal import figures, limit_words
 from portal.web.forms import PortalForm
 
 _SALT = "limit-as-shown"
+CENT = MICROS_PER_MAJOR // 100
+STEPS = {Service.DATA: MIB, Service.VOICE: 60, Service.VIDEO_CONFERENCING: 60}
 #: A page older than this is shown anew before anybody agrees to it.
 SHOWN_SECONDS = 3600
 
@@ -112,6 +115,19 @@ def effect(state: LimitState, more: int | None, terms: Terms) -> list[str]:
         lines = "1 line that is" if state.restricted == 1 else f"{state.restricted} lines that are"
         sentences.append(f"It lifts the restriction of {lines} restricted now.")
     return sentences
+
+
+def proposal(state: LimitState) -> int:
+    """What the forms for more begin with: fifths of the limit, so many that one is left beyond what is used.
+
+    In whole MiB, minutes or cents, as people write them.
+    """
+    row = state.limit
+    step = CENT if row.measure == Measure.MONEY else STEPS.get(row.service or 0, 1)
+    step = step if row.amount >= 5 * step else 1
+    fifth = max(-(-row.amount // (5 * step)), 1) * step
+    over = max(state.used - state.bound, 0) if state.bound is not None else 0
+    return fifth * (1 + -(-over // fifth))
 
 
 def proposed(form: MoreForm, state: LimitState, terms: Terms, amount: int) -> list[str]:

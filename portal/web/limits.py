@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -25,20 +24,17 @@ from balances.selectors import tree
 from balances.selectors.terms import Terms, terms_at
 from balances.units import GIB, Service
 from policies import consent, limits, presets, selectors
-from policies.models import Consent, Exemption, Limit, LimitCrossing, Measure, Restriction, Window
-from policies.models.limits import ACTION_CHOICES
+from policies.models import Consent, Exemption, Limit, LimitCrossing, Measure, Restriction
 from policies.selectors import LimitState
 from portal import figures, limit_words
 from portal.web import consenting, quantities
 from portal.web.context import place
-from portal.web.forms import CivilTimeField, PortalForm, acting, attempt, sent
+from portal.web.forms import PortalForm, acting, attempt, sent
+from portal.web.limit_forms import ABROAD, EVERYWHERE, MONEY, ChangeForm, ExemptForm, LimitForm, percents_of
 
-MONEY = "money"
-COUNTED = [(str(int(service)), figures.SERVICE_WORDS[service]) for service in Service] + [
-    (MONEY, "Money for overage, all services")
-]
-EVERYWHERE, ABROAD = "", "abroad"
 MOST_SHOWN = 200
+#: Of limits below an account those that are used most are shown, of so many at most.
+MOST_BELOW, MOST_LOOKED_AT = 20, 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,76 +87,6 @@ def row_of(state: LimitState, currency: str) -> Row:
     return Row(state, *said, limit_words.marks(state.limit, currency), badge, icon)
 
 
-class LimitForm(PortalForm):
-    """A new limit; `seen` is what its effect was shown for."""
-
-    action = "make"
-
-    counted = forms.ChoiceField(label="What is counted", choices=COUNTED)
-    amount = forms.CharField(label="At most", max_length=40, help_text="5 GiB, 500 min, 100 messages; money like 50.")
-    window = forms.ChoiceField(label="How often", choices=Window.choices, initial=Window.CYCLE)
-    where = forms.ChoiceField(label="Where", required=False)
-    beyond = forms.ChoiceField(label="Beyond it", choices=ACTION_CHOICES)
-    marks = forms.CharField(
-        label="Tell at", max_length=80, required=False, initial="50, 80, 100", help_text="Percent, with commas."
-    )
-    tag = forms.CharField(label="Only lines with the tag", max_length=40, required=False)
-    name = forms.CharField(label="Name", max_length=80, required=False)
-    seen = forms.CharField(required=False, widget=forms.HiddenInput())
-
-    def __init__(self, *arguments, zones: list[Zone], with_tag: bool, **options):
-        super().__init__(*arguments, **options)
-        self.fields["where"].choices = [(EVERYWHERE, "Everywhere"), (ABROAD, "Abroad")] + [
-            (str(zone.id), zone.name) for zone in zones
-        ]
-        if not with_tag:
-            del self.fields["tag"]
-
-    def terms(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Arguments of `limits.make`. Raises Refused."""
-        money = values["counted"] == MONEY
-        service = None if money else int(values["counted"])
-        try:
-            amount = quantities.read_price(values["amount"]) if money else quantities.read(values["amount"], service)
-        except quantities.NotAQuantity as refusal:
-            raise Refused(refusal.message, field="amount") from None
-        where = values.get("where") or EVERYWHERE
-        return {
-            "service": service, "measure": Measure.MONEY if money else Measure.UNITS, "amount": amount,
-            "window": values["window"], "action": values["beyond"], "percents": percents_of(values["marks"]),
-            "is_abroad": where == ABROAD, "zone_id": int(where) if where.isdigit() else None, "name": values["name"],
-        }  # fmt: skip
-
-
-def percents_of(text: str) -> list[int]:
-    """Percents as they are typed: 50, 80, 100. Raises Refused."""
-    try:
-        return [int(part.strip().removesuffix("%")) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise Refused(f"“{text}” are no percents; write them like 50, 80, 100.", field="marks") from None
-
-
-class ChangeForm(PortalForm):
-    """Other terms from now on."""
-
-    action = "change"
-
-    amount = forms.CharField(label="At most", max_length=40)
-    beyond = forms.ChoiceField(label="Beyond it", choices=ACTION_CHOICES)
-    marks = forms.CharField(label="Tell at", max_length=80, required=False, help_text="Percent, with commas.")
-    seen = forms.CharField(required=False, widget=forms.HiddenInput())
-
-
-class ExemptForm(PortalForm):
-    """A line that the limit is not to stop."""
-
-    action = "exempt"
-
-    msisdn = forms.CharField(label="Line", max_length=24, help_text="Its number, with country code.")
-    until = CivilTimeField(label="Until")
-    reason = forms.CharField(label="Reason", max_length=200)
-
-
 # --- an account's, a line's ------------------------------------------------------------------------------------------
 
 
@@ -171,7 +97,18 @@ def of_account(request: HttpRequest, account_id: int) -> HttpResponse:
     place(request, account=account, section="account-limits")
     rows = selectors.of_account(scope, account)
     at_top = account.parent_id is None
-    return _page(request, rows, {"account": account}, account, account=account, with_tag=at_top)
+    return _page(request, rows, {"account": account, **_below(request, account)}, account, account=account,
+                 with_tag=at_top)  # fmt: skip
+
+
+def _below(request: HttpRequest, account: Account) -> dict[str, Any]:
+    """The limits below an account that are used most."""
+    now = acting(request)["at"]
+    states = selectors.states(list(selectors.below_account(request.tenancy.scope, account)[:MOST_LOOKED_AT]), now)
+    states.sort(key=lambda state: (-(state.restricted > 0), -(state.percent or 0), -state.limit.id))
+    currency = terms_at(account.enterprise_id, now).currency
+    rows = [row_of(state, currency) for state in states[:MOST_BELOW]]
+    return {"below": rows, "below_more": len(states) > MOST_BELOW}
 
 
 def of_line(request: HttpRequest, line_id: int) -> HttpResponse:
@@ -363,11 +300,6 @@ def _read(row: Limit, text: str) -> int:
         raise Refused(refusal.message, field="amount") from None
 
 
-def _proposed_more(row: Limit) -> int:
-    """What the forms for more begin with: a fifth of the limit."""
-    return max(row.amount // 5, 1)
-
-
 def _more_effects(
     bound: dict[str, PortalForm], state: LimitState, terms: Terms, agreeing: str, effect: list | None
 ) -> dict[str, list[str]]:
@@ -377,7 +309,7 @@ def _more_effects(
         if name == agreeing and effect:
             found[name] = effect
         elif name in bound and not bound[name].is_bound:
-            found[name] = consenting.proposed(bound[name], state, terms, _proposed_more(state.limit))
+            found[name] = consenting.proposed(bound[name], state, terms, consenting.proposal(state))
     return found
 
 
@@ -386,7 +318,7 @@ def _forms(request: HttpRequest, state: LimitState, shown: consenting.AsShown, t
     now = {
         "amount": _typed(row, row.amount), "beyond": row.action, "marks": ", ".join(map(str, row.percents)),
     }  # fmt: skip
-    more = {"shown": shown.signed(), "amount": _typed(row, _proposed_more(row))}
+    more = {"shown": shown.signed(), "amount": _typed(row, consenting.proposal(state))}
     return {
         "change": sent(request, ChangeForm, initial=now),
         "extend": sent(request, consenting.MoreForm, initial=dict(more)),

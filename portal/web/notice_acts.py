@@ -138,7 +138,7 @@ def _more_of_limit(request: HttpRequest, scope: Scope, limit: Limit) -> More | N
         return None
     state, terms = selectors.state_of(limit, now), terms_at(limit.enterprise_id, now)
     action = "extend" if governs else "consent"
-    proposed = max(limit.amount // 5, 1)
+    proposed = consenting.proposal(state)
     amount, shown = _typed(limit, proposed), consenting.as_shown(state, terms)
     return More(
         title="More in this period",

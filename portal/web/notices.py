@@ -80,6 +80,8 @@ def notice_list(request: HttpRequest) -> HttpResponse:
         "kinds": NoticeKind.choices,
         "severities": Severity.choices,
         "manages_whole": manages_whole(scope),
+        "kept_back": inbox.kept_back(scope, user, datetime.now(UTC)) if view == "unread" else 0,
+        "unusual": urlencode({"view": "all", "kind": NoticeKind.ANOMALY}),
     }
     return render(request, "notices/list.html", context)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from balances.units import GIB, MIB, Service
-from portal.models import LineDay, Notice
-from portal.notices import patterns, watch, words
+from portal.access import scope_of
+from portal.models import Delivery, LineDay, Notice
+from portal.notices import inbox, patterns, planning, watch, words
 from tests.api.client import charge, used
 from tests.cast import NOW, Cast, imei
 
@@ -30,7 +31,7 @@ def test_the_pages_example(days: str, today: str, usual: str, bound: str, told: 
 
 
 def test_the_page_has_an_example() -> None:
-    assert len(ROWS) == 5
+    assert len(ROWS) == 6
 
 
 def test_a_few_days_are_no_pattern() -> None:
@@ -69,6 +70,27 @@ def test_a_line_outside_its_pattern_is_told_once_a_day(cast: Cast) -> None:
     assert len(words.message(notice, "de", why="employee:").lines) == len(message.lines)
     charge(cast.aurora, used(91, units=3 * GIB, **sunday))
     assert turn() == []
+
+
+@pytest.mark.django_db
+def test_of_many_unusual_lines_a_person_is_told_of_the_most_unusual(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "UNUSUAL_MOST", 1)
+    phone, press = cast.aurora.lines["emil phone"].msisdn, cast.aurora.lines["press 7"].msisdn
+    days(cast, *[200, 220, 180, 210, 190] * 8)
+    charge(cast.aurora, used(80, msisdn=press, started_at="2026-02-02T12:00:00+01:00"))
+    turn()
+    sunday = {"service": "voice", "started_at": "2026-03-15T09:00:00+01:00"}
+    charge(cast.aurora, used(90, units=7200, msisdn=press, **sunday), used(91, units=32_400, msisdn=phone, **sunday))
+    loud, quiet = sorted(turn(), key=lambda notice: notice.id)
+    assert (loud.line, quiet.line) == (cast.aurora.lines["emil phone"], cast.aurora.lines["press 7"])
+    told = Delivery.objects.filter(user=cast.alice, channel="portal").order_by("notice")
+    assert list(told.values_list("notice", "state")) == [(loud.id, "sent"), (quiet.id, "dropped")]
+    assert not Delivery.objects.filter(notice=quiet, user=cast.alice, channel="email").exists()
+    scope = scope_of(cast.alice)
+    assert inbox.kept_back(scope, cast.alice, NOW) == 1
+    assert quiet in inbox.notices(scope, cast.alice)
 
 
 @pytest.mark.django_db

@@ -60,6 +60,20 @@ def test_a_form_that_was_changed_shows_its_effect_again_before_it_is_done(cast: 
     assert Limit.objects.get().amount == 0
 
 
+def test_an_account_sees_the_limits_below_it(cast: Cast, browser: Client) -> None:
+    top = cast.aurora.root
+    terms = {"service": 1, "measure": "units", "window": "cycle", "amount": 1024**3, "action": "notify"}
+    limits.make(line=cast.aurora.lines["emil phone"], name="Emil's", **terms, **ACTING)
+    assert (
+        "Below Aurora"
+        not in browser.get(f"/accounts/{cast.aurora.lines['emil phone'].account_id}/limits/").content.decode()
+    )
+    page = browser.get(f"/accounts/{top.id}/limits/").content.decode()
+    own, _, below = page.partition("Below Aurora")
+    assert "No limits here" in own
+    assert "Emil&#x27;s" in below
+
+
 def test_a_ready_made_limit_fills_the_form(cast: Cast, browser: Client) -> None:
     page = browser.get(f"/accounts/{cast.aurora.root.id}/limits/?preset=eu-roaming").content.decode()
     wanted = fields(page, "make")

@@ -10,7 +10,7 @@ from django.test import Client
 
 from balances import contracts
 from balances.models import Bucket
-from balances.units import GIB
+from balances.units import GIB, MIB
 from policies import limits
 from policies.models import Consent
 from portal.models import Notice
@@ -55,11 +55,11 @@ def test_a_limit_is_extended_from_its_notice_by_who_may_and_consented_to_by_who_
     emil = browser(reached.emil).get(f"/notices/{notice.id}/").content.decode()
     assert "Extend by so much" not in emil
     page = browser(reached.alice).get(f"/notices/{notice.id}/").content.decode()
-    assert "1.00\u202fGiB of 1.00\u202fGiB are used now" in page or "1\u202fGiB of 1\u202fGiB are used now" in page
+    assert "Now 1\u202fGiB of 1\u202fGiB are used. Then it is 1\u202fGiB of 1.2\u202fGiB: 205\u202fMiB are left" in page
     address, sent = form_of(page, "extend")
     assert browser(reached.alice).post(address, sent).status_code == 302
     given = Consent.objects.get()
-    assert (given.kind, given.amount) == ("extension", GIB // 5)
+    assert (given.kind, given.amount) == ("extension", 205 * MIB)
 
 
 def test_units_are_given_from_a_notice_and_shown_first(reached: Cast) -> None:

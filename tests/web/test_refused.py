@@ -62,6 +62,16 @@ def test_a_charge_names_the_limit_that_refused_it_and_a_list_says_refused(refuse
     assert charges.count(">allowance<") == 1  # of the record that was granted in part
 
 
+def test_what_is_proposed_leaves_something_after_a_limit_that_usage_is_far_beyond(cast: Cast) -> None:
+    line = cast.aurora.lines["emil phone"]
+    charge(cast.aurora, used(line, "data", 5 * GIB))
+    late = limits.make(
+        line=line, service=1, measure="units", window="cycle", amount=GIB, action="consent",
+        actor="user:0 Test", at=datetime.now(UTC),
+    )  # fmt: skip
+    assert "Then it is 5 GiB of 5.2 GiB: 209 MiB are left" in page(cast.alice, f"/limits/{late.id}/")
+
+
 def test_a_limit_outside_the_readers_view_is_not_named(refused: Cast) -> None:
     root = refused.aurora.root
     limits.make(
