@@ -14,11 +14,10 @@ from datetime import datetime, timedelta
 from django.db.models import Max, QuerySet
 
 from balances import fields, locks
-from balances.models import ChargingState
 from balances.units import MICROS_PER_MAJOR
 from policies import windows
 from policies.decision import LENIENT, Action
-from policies.limits import LimitRefused, clock_of, cross, lift_all_of, record_act, standing_row
+from policies.limits import LimitRefused, clock_of, cross, lift_all_of, record_act, sequence_of, standing_row
 from policies.models import Consent, ConsentKind, Limit, Measure, Window
 
 CONSENTS_MOST = 50
@@ -129,7 +128,7 @@ def consent(
             enterprise_id=standing.enterprise_id, limit_id=standing.first_number, period_start=start,
             number=shown.number, kind=kind, amount=amount, consented_by=actor, consented_at=at, channel=channel[:20],
             text_shown=text_shown.strip(), price_shown=price_shown.strip(), used_shown=shown.used,
-            bound_shown=shown.bound,
+            bound_shown=shown.bound, made_sequence=sequence_of(standing.enterprise_id),
         )  # fmt: skip
         lift_all_of(standing, actor, at)
         cross(standing, at)
@@ -169,7 +168,7 @@ def revoke(*, consent: Consent, actor: str, at: datetime) -> Consent:
             by = consent.revoked_by.partition(" ")[2] or consent.revoked_by
             raise LimitRefused(f"This consent was revoked already, by {by} at {consent.revoked_at:%Y-%m-%d %H:%M} UTC.")
         consent.revoked_at, consent.revoked_by = at, actor
-        consent.revoked_sequence = ChargingState.objects.get(enterprise_id=consent.enterprise_id).charge_sequence
+        consent.revoked_sequence = sequence_of(consent.enterprise_id)
         consent.save(update_fields=["revoked_at", "revoked_by", "revoked_sequence"])
         standing = standing_row(consent.limit)
         cross(standing, at, since=consent.period_start)

@@ -256,3 +256,24 @@ def _judge(guard: Guard, asked: _Asked) -> _Verdict | None:
     if room and guard.grace_units and asked.context.has_grace and guard.action is not Action.BLOCK_NEW:
         return _Verdict(asked.fitting(room + guard.grace_units, money=guard.counts_money), guard, in_grace=True)
     return _Verdict(asked.fitting(room, money=guard.counts_money), guard)
+
+
+#: Reasons of a charge line fill 200 characters; those of the decision at most so many.
+REASONS_MOST = 110
+
+
+def stored_reasons(decision: Decision) -> list[str]:
+    """As many reason codes as a charge line keeps, the deciding one first."""
+    kept: list[str] = []
+    length = 0
+    for code in decision.reasons:
+        if length + len(code) >= REASONS_MOST:
+            break
+        kept.append(code)
+        length += len(code) + 1
+    return kept
+
+
+def is_of_decision(code: str) -> bool:
+    """Whether a reason code of a charge line came from the decision."""
+    return code in ("grace", "emergency") or code.startswith(("limit_", "rule_", "exempt:", "exception:"))

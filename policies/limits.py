@@ -248,6 +248,7 @@ def exempt(
         exemption = Exemption.objects.create(
             enterprise_id=standing.enterprise_id, limit_id=standing.first_number, account=account, line=line,
             starts_at=at, until=until, reason=reason, made_by=actor,
+            made_sequence=sequence_of(standing.enterprise_id),
         )  # fmt: skip
         restricted = Restriction.objects.filter(limit__in=_succession(standing))
         if line is not None:
@@ -263,7 +264,9 @@ def exempt(
 def end_exemption(*, exemption: Exemption, actor: str, at: datetime) -> None:
     """End an exemption before its time. Raises LimitRefused where it has ended, Busy."""
     with locks.enterprise(exemption.enterprise_id):
-        if not Exemption.objects.filter(id=exemption.id, ended_at__isnull=True).update(ended_at=at, ended_by=actor):
+        if not Exemption.objects.filter(id=exemption.id, ended_at__isnull=True).update(
+            ended_at=at, ended_by=actor, ended_sequence=sequence_of(exemption.enterprise_id)
+        ):
             raise LimitRefused("This exemption was ended already.")
         _record(exemption.limit, "limit.exemption_ended", actor, at, whom=str(exemption.account or exemption.line))
 
@@ -289,7 +292,7 @@ def approve(*, restriction: Restriction, actor: str, at: datetime) -> Restrictio
             raise LimitRefused("This restriction does not wait for approval.")
         first = held.limit.first_number
         LimitUse.objects.filter(limit_id=first, period_start=held.period_start).update(
-            approved_at=at, approved_by=actor
+            approved_at=at, approved_by=actor, approved_sequence=sequence_of(held.enterprise_id)
         )
         Restriction.objects.filter(
             limit__in=_succession(held.limit), period_start=held.period_start, state=RestrictionState.PENDING
@@ -321,6 +324,11 @@ def may_change(limit: Limit, scope: Scope, actor: str) -> bool:
 # --- shared ----------------------------------------------------------------------------------------------------------
 
 
+def sequence_of(enterprise_id: int) -> int:
+    """The charge sequence: all that is charged later knows what is done now. Needs the enterprise's lock."""
+    return ChargingState.objects.values_list("charge_sequence", flat=True).get(enterprise_id=enterprise_id)
+
+
 def standing_row(limit: Limit) -> Limit:
     """The row of a limit's succession that stands now. Raises LimitRefused where none does."""
     rows = Limit.objects.filter(Q(id=limit.first_number) | Q(first_id=limit.first_number), retired_at__isnull=True)
@@ -349,15 +357,14 @@ def _check_owner(limit: Limit) -> None:
 
 
 def _save(limit: Limit, actor: str, at: datetime) -> None:
-    state = ChargingState.objects.get(enterprise_id=limit.enterprise_id)
-    limit.made_sequence, limit.made_at, limit.made_by = state.charge_sequence, at, actor
-    limit.retired_at, limit.retired_by = None, ""
+    limit.made_sequence, limit.made_at, limit.made_by = sequence_of(limit.enterprise_id), at, actor
+    limit.retired_at, limit.retired_by, limit.retired_sequence = None, "", None
     limit.save(force_insert=True)
 
 
 def _retire(limit: Limit, actor: str, at: datetime) -> None:
-    limit.retired_at, limit.retired_by = at, actor
-    limit.save(update_fields=["retired_at", "retired_by"])
+    limit.retired_at, limit.retired_by, limit.retired_sequence = at, actor, sequence_of(limit.enterprise_id)
+    limit.save(update_fields=["retired_at", "retired_by", "retired_sequence"])
 
 
 def cross(limit: Limit, at: datetime, since: datetime | None = None) -> None:

@@ -15,11 +15,14 @@ from zoneinfo import ZoneInfo
 
 from balances.units import Service, price_micros
 from policies import marks, windows
-from policies.decision import Action, Context, Decision, Guard, decide
+from policies.decision import Action, Context, Decision, Guard, decide, is_of_decision, stored_reasons
 
 NEVER = 2**63
+ALWAYS = datetime.min.replace(tzinfo=UTC)
+_CODES_KEPT = 10_000
 _SLOT, _REACH = 900, 96
 _SPOKEN = (Service.VOICE, Service.MESSAGING)
+_TOLD = (Action.NOTIFY, Action.OVERAGE)
 
 
 class Stretch(NamedTuple):
@@ -38,10 +41,15 @@ class Stretch(NamedTuple):
     other_party: str
     visited_network: str = ""
     imei: str = ""
+    charge_sequence: int = 0
+    reasons: str = ""
     attributes: Mapping[str, Any] | None = None
 
 
-@dataclass(slots=True)
+_SEQUENCE, _REASONS = Stretch._fields.index("charge_sequence"), Stretch._fields.index("reasons")
+
+
+@dataclass(frozen=True, slots=True)
 class Exempted:
     """Whom an exemption takes out of a limit, and when."""
 
@@ -52,9 +60,36 @@ class Exempted:
     until: datetime
 
 
+class Terms(NamedTuple):
+    """What may differ within a limit's succession. `needs_approval`: only tells until somebody approved a period."""
+
+    amount: int
+    action: Action
+    grace_units: int
+    ends_at: datetime | None
+    needs_approval: bool = False
+
+
+class Turn(NamedTuple):
+    """Something that people changed after the charge with number `sequence`: the next one was decided with it.
+
+    `what` and `value`: `terms` of limit `id` (None: it stands no more); `consent` to it (start of the period, amount,
+    whether given or revoked); `exempted` from it (`Exempted`, whether made or ended); `approved` it (start of the
+    period); `tag` of line `id` (the tag, whether put on or taken off).
+    """
+
+    sequence: int
+    what: str
+    id: int
+    value: Any
+
+
 @dataclass(slots=True)
 class Held:
-    """A limit that is replayed. `facts`: what rules say of limits; `covers`: service and zone."""
+    """A limit that is replayed. `facts`: what rules say of limits; `covers`: service and zone.
+
+    `terms` None: it does not stand before a turn lets it.
+    """
 
     id: int
     name: str
@@ -64,11 +99,8 @@ class Held:
     covers: Callable[[int, int], bool]
     counts_money: bool
     window: str
-    amount: int
-    action: Action
-    grace_units: int
+    terms: Terms | None
     counts_from: datetime
-    ends_at: datetime | None
     facts: Any
     consents: Mapping[datetime, Sequence[int | None]] = field(default_factory=dict)
     exempted: Sequence[Exempted] = ()
@@ -79,6 +111,8 @@ class Plan:
     """What is replayed. `book`: `policies.resolution.RuleBook`, or None. `rates`: id -> price in micros, block.
 
     `account_id`: only what was used below it is told, though all usage counts; None: the whole enterprise.
+    `turns`: what people changed meanwhile, in order. `since`: what was used before is counted as it was granted, and
+    not decided on. `is_live`: what was live is replayed, so that the reasons, too, must be those that are stored.
     """
 
     zone: ZoneInfo
@@ -90,6 +124,9 @@ class Plan:
     tags: Mapping[int, frozenset[str]] = field(default_factory=dict)
     emergency_numbers: frozenset[str] = frozenset()
     account_id: int | None = None
+    turns: Sequence[Turn] = ()
+    since: datetime = ALWAYS
+    is_live: bool = False
 
 
 @dataclass(slots=True)
@@ -117,6 +154,7 @@ class Report:
     live_refused_units: dict[int, int] = field(default_factory=dict)
     live_saved_micros: int = 0
     differing_events: int = 0
+    differing_reasons: int = 0
     cuts: dict[int, Cut] = field(default_factory=dict)
     by: dict[str, int] = field(default_factory=dict)
 
@@ -124,24 +162,54 @@ class Report:
 class _Meter:
     """A limit's use in the period at hand."""
 
-    __slots__ = ("bound", "ends", "held", "is_sliding", "key", "plan", "slots", "starts", "total", "used", "uses")
+    __slots__ = (
+        "approved", "bound", "consents", "ends", "exempted", "held", "is_ruled", "is_sliding", "key", "plan", "slots",
+        "starts", "terms", "total", "used", "uses",
+    )  # fmt: skip
 
     def __init__(self, held: Held, plan: Plan, *, is_ruled: bool):
-        self.held, self.plan = held, plan
+        self.held, self.plan, self.is_ruled = held, plan, is_ruled
         self.is_sliding = held.window == "sliding_24h"
+        self.terms = held.terms
+        self.consents = {start: list(extras) for start, extras in held.consents.items()}
+        self.exempted = list(held.exempted)
+        self.approved: set[datetime] = set()
         self.uses: dict[datetime, int] = {}
         self.slots: dict[int, int] = {}
-        self.key = self.starts = self.ends = datetime.min.replace(tzinfo=UTC)
+        self.key = self.starts = self.ends = ALWAYS
         self.used = 0
         self.total: int | None = None
-        self.bound = NEVER if held.action in (Action.NOTIFY, Action.OVERAGE) and not is_ruled else 0
+        self.bound = NEVER
+
+    def change(self, turn: Turn) -> None:
+        """What people changed; the period is looked at anew with the next event."""
+        if turn.what == "terms":
+            self.terms = turn.value
+        elif turn.what == "consent":
+            start, amount, is_given = turn.value
+            extras = self.consents.setdefault(start, [])
+            extras.append(amount) if is_given else extras.remove(amount)
+        elif turn.what == "exempted":
+            exempted, is_made = turn.value
+            self.exempted.append(exempted) if is_made else self.exempted.remove(exempted)
+        else:
+            self.approved.add(turn.value)
+        self._put_away()
+        self.starts = self.ends = ALWAYS
+
+    def action(self) -> Action:
+        """What is done beyond it: nothing but telling as long as its approval is waited for."""
+        terms = self.terms
+        assert terms is not None
+        waits = terms.needs_approval and not self.is_sliding and self.key not in self.approved
+        return Action.NOTIFY if waits else terms.action
 
     def turn(self, at: datetime) -> None:
         """Stand at the period that holds an instant."""
         self._put_away()
         held = self.held
         if at < held.counts_from:
-            self.key = self.starts = datetime.min.replace(tzinfo=UTC)
+            self.key = self.starts = ALWAYS
             self.ends, self.used, self.total = held.counts_from, -NEVER, None
             return
         period = windows.period_of(held.window, at, self.plan.zone, self.plan.anchor_day, held.counts_from)
@@ -149,14 +217,18 @@ class _Meter:
         if self.is_sliding:
             number = int(self.key.timestamp()) // _SLOT
             self.used = _fullest(self.slots, number)
-            near = [start for start in held.consents if 0 <= number - int(start.timestamp()) // _SLOT <= _REACH]
-            consents = [extra for start in near for extra in held.consents[start]]
+            near = [start for start in self.consents if 0 <= number - int(start.timestamp()) // _SLOT <= _REACH]
+            consents = [extra for start in near for extra in self.consents[start]]
         else:
             self.used = self.uses.get(self.key, 0)
-            consents = list(held.consents.get(self.key, ()))
-        self.total = marks.total(held.amount, consents)
-        if self.bound != NEVER or self.total is None:
-            self.bound = self.total if self.total is not None else NEVER - 1
+            consents = list(self.consents.get(self.key, ()))
+        terms, self.bound = self.terms, NEVER
+        if terms is None:
+            self.total = None
+            return
+        self.total = marks.total(terms.amount, consents)
+        if self.total is not None and (self.is_ruled or terms.action not in _TOLD):
+            self.bound = self.total
 
     def add(self, used: int) -> None:
         """Count what was granted."""
@@ -200,19 +272,30 @@ class Replay:
         ]
         self._own = {held.line_id for held in plan.limits if held.line_id}
         self._kinds: dict[tuple, _Kind | None] = {}
+        self._tags = dict(plan.tags)
+        self._by_id = {meter.held.id: meter for meter in self.meters}
+        self._turned = 0
+        self._next_turn = plan.turns[0].sequence if plan.turns else NEVER
+        self._codes: dict[str, tuple[str, ...]] = {}
 
     def take(self, stretches: Iterable[tuple]) -> None:
         """Decide on stretches, in the order in which they were charged; tuples in the order of `Stretch`."""
-        kinds, tags, own = self._kinds, self.plan.tags, self._own
+        kinds, tags, own, since = self._kinds, self._tags, self._own, self.plan.since
         events = 0
         for row in stretches:
-            events += 1
             line_id = row[1]
+            if row[_SEQUENCE] > self._next_turn:
+                self._turn_to(row[_SEQUENCE])
             key = (row[2], line_id if line_id in own else 0, tags.get(line_id), row[3], row[4])
             try:
                 kind = kinds[key]
             except KeyError:
                 kind = kinds[key] = self._kind(row[2], line_id, row[3], row[4])
+            if row[0] < since:
+                if kind is not None:
+                    self._count(row, kind)
+                continue
+            events += 1
             if kind is None:
                 if row[6]:
                     self._compare(Stretch(*row), None, row[5] + row[6], 0, 0)
@@ -220,9 +303,31 @@ class Replay:
                 self._decide(row, kind)
         self.report.events += events
 
+    def _turn_to(self, sequence: int) -> None:
+        """Apply what people had changed before the charge with this number."""
+        turns = self.plan.turns
+        while self._turned < len(turns) and (turn := turns[self._turned]).sequence < sequence:
+            self._turned += 1
+            if turn.what == "tag":
+                tag, is_on = turn.value
+                borne = self._tags.get(turn.id, frozenset())
+                self._tags[turn.id] = borne | {tag} if is_on else borne - {tag}
+            else:
+                self._by_id[turn.id].change(turn)
+        self._next_turn = turns[self._turned].sequence if self._turned < len(turns) else NEVER
+
+    def _count(self, row: tuple, kind: _Kind) -> None:
+        """Count what was granted before the time that is replayed, as it was granted."""
+        _near(kind.units, row[0], 0)
+        _near(kind.money, row[0], 0)
+        for meter in kind.units:
+            meter.add(row[5])
+        for meter in kind.money:
+            meter.add(row[8])
+
     def _kind(self, path_id: int, line_id: int, service: int, zone_id: int) -> _Kind | None:
         chain = self.plan.paths.get(path_id, ())
-        tags = self.plan.tags.get(line_id, frozenset())
+        tags = self._tags.get(line_id, frozenset())
         kind = _Kind(chain, tags, [], [], {}, None)
         for meter in self.meters:
             held = meter.held
@@ -246,7 +351,7 @@ class Replay:
         if row[6] and kind.money:
             amount = self._price(row, asked)
         near = [*_near(kind.units, row[0], asked), *_near(kind.money, row[0], amount)]
-        granted = asked
+        granted, decision = asked, None
         if asked and (near or (kind.rules is not None and kind.rules.free)):
             decision = self._ask(row, kind, near, asked)
             granted = decision.granted_units
@@ -256,6 +361,8 @@ class Replay:
                 self._compare(Stretch(*row), decision, asked, granted, everything - amount)
         elif row[6]:
             self._compare(Stretch(*row), None, asked, asked, 0)
+        if self.plan.is_live:
+            self._compare_reasons(row, decision)
         for meter in kind.units:
             meter.add(granted)
         for meter in kind.money:
@@ -278,20 +385,21 @@ class Replay:
         )  # fmt: skip
         guards: list[Guard] = kind.rules.free_guards(context) if kind.rules is not None else []
         for meter in near:
-            held = meter.held
-            if held.ends_at is not None and stretch.starts_at >= held.ends_at:
+            held, terms = meter.held, meter.terms
+            if terms is None or (terms.ends_at is not None and stretch.starts_at >= terms.ends_at):
                 continue
-            exempt = _exempted_by(held, stretch, kind)
+            exempt = _exempted_by(meter, stretch, kind)
             guards.append(
                 Guard(
-                    "limit", held.id, held.action, meter.used, meter.total, kind.distances[held.id], held.counts_money,
-                    held.grace_units, exempt,
+                    "limit", held.id, meter.action(), meter.used, meter.total, kind.distances[held.id],
+                    held.counts_money, terms.grace_units, exempt,
                 )
             )  # fmt: skip
             if kind.rules is not None and kind.rules.beyond:
+                is_approved = not meter.is_sliding and (not self.plan.is_live or meter.key in meter.approved)
                 guards += kind.rules.guards_beyond(
                     context, held.facts, used=meter.used, total=meter.total, counts_money=held.counts_money,
-                    is_approved=not meter.is_sliding, exempt_by=exempt,
+                    is_approved=is_approved, exempt_by=exempt,
                 )  # fmt: skip
         return decide(context, guards)
 
@@ -327,6 +435,17 @@ class Replay:
         cut.units[service] = cut.units.get(service, 0) + refused
         cut.saved_micros += saved
 
+    def _compare_reasons(self, row: tuple, decision: Decision | None) -> None:
+        """Whether the charge line names what decides here, in the same order."""
+        text = row[_REASONS]
+        stored = self._codes.get(text)
+        if stored is None:
+            if len(self._codes) >= _CODES_KEPT:
+                self._codes.clear()
+            stored = self._codes[text] = tuple(code for code in text.split() if is_of_decision(code))
+        found = tuple(stored_reasons(decision)) if decision is not None else ()
+        self.report.differing_reasons += stored != found
+
 
 def _near(meters: list[_Meter], at: datetime, more: int) -> list[_Meter]:
     """Meters that an event may take beyond their bound; all of them stand at its period then."""
@@ -339,8 +458,8 @@ def _near(meters: list[_Meter], at: datetime, more: int) -> list[_Meter]:
     return near
 
 
-def _exempted_by(held: Held, stretch: Stretch, kind: _Kind) -> int | None:
-    for one in held.exempted:
+def _exempted_by(meter: _Meter, stretch: Stretch, kind: _Kind) -> int | None:
+    for one in meter.exempted:
         if one.starts <= stretch.starts_at < one.until and (
             one.line_id == stretch.line_id or one.account_id in kind.account_ids
         ):

@@ -77,6 +77,7 @@ class Limit(models.Model):
     first = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="succession")
     retired_at = models.DateTimeField(null=True)
     retired_by = models.CharField(max_length=160, blank=True)
+    retired_sequence = models.BigIntegerField(null=True, help_text="The charge sequence that still knew it.")
 
     objects = scoped(account=("account_id", "line__account_id"), line="line_id")
 
@@ -126,6 +127,7 @@ class LimitUse(models.Model):
     refused = models.BigIntegerField(default=0)
     approved_at = models.DateTimeField(null=True)
     approved_by = models.CharField(max_length=160, blank=True)
+    approved_sequence = models.BigIntegerField(null=True)
 
     objects = scoped(account=("limit__account_id", "limit__line__account_id"), line="limit__line_id")
 
@@ -193,6 +195,7 @@ class Consent(models.Model):
     bound_shown = models.BigIntegerField(null=True)
     revoked_at = models.DateTimeField(null=True)
     revoked_by = models.CharField(max_length=160, blank=True)
+    made_sequence = models.BigIntegerField(null=True, help_text="Whatever was charged later was decided with it.")
     revoked_sequence = models.BigIntegerField(null=True)
 
     objects = scoped(account=("limit__account_id", "limit__line__account_id"), line="limit__line_id")
@@ -217,6 +220,8 @@ class Exemption(models.Model):
     made_by = models.CharField(max_length=160)
     ended_at = models.DateTimeField(null=True)
     ended_by = models.CharField(max_length=160, blank=True)
+    made_sequence = models.BigIntegerField(null=True, help_text="Whatever was charged later was decided with it.")
+    ended_sequence = models.BigIntegerField(null=True)
 
     objects = scoped(account=("account_id", "line__account_id"), line="line_id")
 

@@ -16,7 +16,7 @@ from psycopg import Cursor
 
 from balances import units as arithmetic
 from balances.units import Service
-from policies.decision import STRICTNESS, Action, Context, Decision, Guard, decide
+from policies.decision import STRICTNESS, Action, Context, Decision, Guard, decide, stored_reasons
 from policies.models import RestrictionAction, RestrictionState
 from policies.resolution import Along
 from portal.charging.limits import TOLD_ONLY, Limits, Span, Watch, Watched
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from portal.charging.state import Chain
     from portal.charging.terms import RateTerms, Stretch
 
-#: Reasons of a charge line fill 200 characters; those of limits at most so many.
-REASONS_MOST = 110
 #: What the network is told of an action.
 RESTRICTS: dict[Action, RestrictionAction] = {
     Action.THROTTLE: RestrictionAction.THROTTLE,
@@ -265,10 +263,5 @@ def _pricing(free: int, event: Event) -> Callable[[int], int]:
 
 
 def _reasons(decision: Decision) -> str:
-    """As many reason codes as fit, the deciding one first."""
-    text = ""
-    for code in decision.reasons:
-        if len(text) + len(code) >= REASONS_MOST:
-            break
-        text += f" {code}"
-    return text
+    """The reason codes that are stored, each after a space."""
+    return "".join([f" {code}" for code in stored_reasons(decision)])
