@@ -1,7 +1,11 @@
-"""What limits cost: events a second in a worker with 500 limits on every level of a 12-level tree, and without any.
+"""What limits and policies cost: events a second in a worker with 500 limits and 200 rules on every level of a 12-level
+tree, and without any.
 
 Each account has a limit, two of three accounts a second one: units and money, by cycle, day, week and any 24 hours; an
-event meets about twenty. `ratio.without` is against the same enterprise without limits, measured in turns.
+event meets about twenty. Two of three accounts have a policy of one rule, the root of two: about a third of them speak
+of limits, of roaming (which charging settles once a kind of event) and of the time of day (asked with every event).
+`ratio.without` is against the same enterprise without either, measured in turns; in the full figure a second line has
+the limits alone.
 """
 
 from __future__ import annotations
@@ -9,17 +13,34 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from balances.models import Account
 from balances.units import Service
 from benchmarks import enterprises, programs
 from benchmarks.enterprises import ACTOR, AMPLE, Subject
 from benchmarks.reported_usage import _charge
-from policies import limits
+from policies import limits, publishing
 
-LINES, LEVELS, LIMITS = 5_000, 12, 500
-QUICK_LINES, QUICK_LIMITS = 1_000, 100
+LINES, LEVELS, LIMITS, RULES = 5_000, 12, 500, 200
+QUICK_LINES, QUICK_LIMITS, QUICK_RULES = 1_000, 100, 40
 WINDOWS = ("cycle", "day", "cycle", "week", "cycle", "sliding_24h")
+
+
+#: By turns: about limits, settled by the kind of event, asked with every event. None of them refuses anything.
+KINDS: tuple[dict[str, Any], ...] = (
+    {"name": "Beyond", "when": "always", "beyond": {"window": "day"}, "action": "stop_now"},
+    {
+        "name": "Abroad",
+        "when": "service is data and roaming is yes and not time within 07:00-20:00",
+        "action": "stop_now",
+    },
+    {
+        "name": "Hours",
+        "when": "service is data and date within 2020-02-29 and time within 01:00-05:00",
+        "action": "throttle",
+    },
+)
 
 
 def _limited(number: int, lines: int, count: int) -> Subject:
@@ -42,22 +63,52 @@ def _limited(number: int, lines: int, count: int) -> Subject:
     return subject
 
 
+def _rule(subject: Subject, count: int) -> None:
+    """Published policies on two of three accounts of each level, a rule each, until there are so many."""
+    accounts = list(Account.objects.filter(enterprise_id=subject.id).order_by("id"))
+    root = next(account for account in accounts if account.parent_id is None)
+    levels: dict[int, list[Account]] = {}
+    for account in accounts:
+        levels.setdefault(account.level, []).append(account)
+    chosen = [
+        account
+        for depth, here in sorted(levels.items())
+        for place, account in enumerate(here)
+        if account != root and (place + depth) % 3
+    ]
+    step = max(len(chosen) // max(count - 2, 1), 1)
+    now = datetime.now(UTC)
+    doing: dict[str, Any] = {"actor": ACTOR, "at": now}
+    for place, account in enumerate([root, *chosen[::step][: count - 2]]):
+        rules = [KINDS[place % 3], KINDS[(place + 1) % 3]] if account == root else [KINDS[place % 3]]
+        draft = publishing.create(account=account, name="Bench", rules=rules, **doing)
+        publishing.publish(version=draft, reason="Bench", **doing)
+
+
 def measure(quick: bool) -> Iterator[dict]:
-    """Rounds with and without limits take turns, so that a slower moment of the machine is one for both."""
+    """Rounds with and without take turns, so that a slower moment of the machine is one for both."""
     events, rounds = (16_000, 1) if quick else (64_000, 3)
-    lines, count = (QUICK_LINES, QUICK_LIMITS) if quick else (LINES, LIMITS)
-    limited = _limited(60, lines, count)
+    lines, count, rules = (QUICK_LINES, QUICK_LIMITS, QUICK_RULES) if quick else (LINES, LIMITS, RULES)
+    guarded, limited = _limited(60, lines, count), None if quick else _limited(62, lines, count)
+    _rule(guarded, rules)
     free = enterprises.build(number=61, lines=lines, levels=LEVELS, hot=False)
-    rates, free_rates = [], []
+    subjects = [subject for subject in (guarded, limited, free) if subject is not None]
+    rates: dict[int, list[float]] = {subject.id: [] for subject in subjects}
     with programs.workers(1):
-        for subject in (limited, free):
+        for subject in subjects:
             _charge((subject,), max(events // 4, lines * 2), 1_000)
         for _ in range(rounds):
-            rates.append(_charge((limited,), events, 1_000))
-            free_rates.append(_charge((free,), events, 1_000))
-    yield {
-        "case": {"lines": lines, "levels": LEVELS, "limits": count, "batch": 1_000, "workers": 1},
-        "value": round(statistics.median(rates)),
-        "unit": "events/s",
-        "ratio": {"without": round(statistics.median(rates) / statistics.median(free_rates), 3)},
-    }
+            for subject in subjects:
+                rates[subject.id].append(_charge((subject,), events, 1_000))
+    without = statistics.median(rates[free.id])
+    for measured, there in ((guarded, rules), (limited, 0)):
+        if measured is not None:
+            rate = statistics.median(rates[measured.id])
+            yield {
+                "case": {
+                    "lines": lines, "levels": LEVELS, "limits": count, "rules": there, "batch": 1_000, "workers": 1,
+                },
+                "value": round(rate),
+                "unit": "events/s",
+                "ratio": {"without": round(rate / without, 3)},
+            }  # fmt: skip

@@ -18,7 +18,7 @@ from policies import marks, windows
 from policies.decision import Action, Context, Decision, Guard, decide, is_of_decision, stored_reasons
 
 NEVER = 2**63
-ALWAYS = datetime.min.replace(tzinfo=UTC)
+ALWAYS, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _CODES_KEPT = 10_000
 _SLOT, _REACH = 900, 96
 _SPOKEN = (Service.VOICE, Service.MESSAGING)
@@ -259,6 +259,8 @@ class _Kind:
     money: list[_Meter]
     distances: dict[int, int]
     rules: Any
+    quiet_starts: datetime = LAST
+    quiet_ends: datetime = ALWAYS
 
 
 class Replay:
@@ -352,9 +354,11 @@ class Replay:
             amount = self._price(row, asked)
         near = [*_near(kind.units, row[0], asked), *_near(kind.money, row[0], amount)]
         granted, decision = asked, None
-        if asked and (near or (kind.rules is not None and kind.rules.free)):
+        if asked and (
+            near or (kind.rules is not None and kind.rules.free and not kind.quiet_starts <= row[0] < kind.quiet_ends)
+        ):
             decision = self._ask(row, kind, near, asked)
-            granted = decision.granted_units
+            granted = asked if decision is None else decision.granted_units
             if granted != asked or row[6]:
                 everything = self._price(row, asked)
                 amount = self._price(row, granted)
@@ -373,7 +377,8 @@ class Replay:
         rate = self.plan.rates[row[9]]
         return price_micros(max(granted - (row[5] - row[7]), 0), rate[0], rate[1])
 
-    def _ask(self, row: tuple, kind: _Kind, near: list[_Meter], asked: int) -> Decision:
+    def _ask(self, row: tuple, kind: _Kind, near: list[_Meter], asked: int) -> Decision | None:
+        """The decision; None where no rule matches and no limit is near: everything is granted."""
         stretch = Stretch(*row)
         at = stretch.starts_at.astimezone(self.plan.zone)
         context = Context(
@@ -401,7 +406,12 @@ class Replay:
                     context, held.facts, used=meter.used, total=meter.total, counts_money=held.counts_money,
                     is_approved=is_approved, exempt_by=exempt,
                 )  # fmt: skip
-        return decide(context, guards)
+        if guards:
+            return decide(context, guards)
+        quiet = kind.rules.quiet_around(at) if kind.rules is not None else None
+        if quiet is not None:
+            kind.quiet_starts, kind.quiet_ends = quiet
+        return None
 
     def _compare(self, stretch: Stretch, decision: Decision | None, asked: int, granted: int, saved: int) -> None:
         """Note what was refused: in the replay, and then."""

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 
 from balances.models import AccountPath, ChargeLine, LineTag, Rate, Zone
 from balances.units import SERVICE_NAMES
@@ -25,6 +25,7 @@ from policies.resolution import LimitFacts, RuleBook
 
 BATCH = 20_000
 
+#: Workers take usage ids in blocks: within a charge they rise, from one to the next they need not.
 _COLUMNS = """c.starts_at, u.line_id, c.path_id, u.service, u.zone_id, c.units, c.refused_units, c.overage_units,
     c.amount_micros, c.rate_id, u.other_party, u.visited_network, u.imei, {sequence}"""
 _STRETCHES = """
@@ -32,7 +33,7 @@ _STRETCHES = """
     JOIN balances_usagerecord u ON u.id = c.usage_id AND u.used_at = c.used_at
     WHERE c.enterprise_id = %s AND c.used_at >= %s AND c.used_at < %s
         AND u.enterprise_id = %s AND u.used_at >= %s AND u.used_at < %s
-    ORDER BY c.usage_id, c.number
+    ORDER BY c.charge_sequence, c.usage_id, c.number
 """
 
 
@@ -186,7 +187,8 @@ def batches(
     columns = _COLUMNS.format(sequence="c.charge_sequence, c.reasons" if with_reasons else "0, ''")
     columns += ", u.attributes" if with_attributes else ""
     place: list[Any] = [enterprise_id, since, until]
-    with transaction.atomic(), connection.chunked_cursor() as cursor:
+    # Not in a transaction, whose progress nobody else would see before its end: the server keeps the whole result.
+    with connection.chunked_cursor() as cursor:
         cursor.execute(_STRETCHES.format(columns=columns), place + place)
         while rows := cursor.fetchmany(BATCH):
             yield rows

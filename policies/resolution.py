@@ -10,12 +10,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from balances.models import Device, Zone
 from balances.units import SERVICE_NAMES
-from policies.conditions import ALWAYS_TRUE, Surroundings, compile_condition, settle, tests_of
+from policies.conditions import (
+    ALWAYS_TRUE,
+    Node,
+    Surroundings,
+    changes_between,
+    compile_condition,
+    is_of_time,
+    settle,
+    tests_of,
+)
 from policies.decision import Action, Context, Guard
 from policies.models import Limit, PolicyState, PolicyVersion
 from policies.rules import Rule, rules_from_json
@@ -25,6 +35,8 @@ NUMBERS = 100
 NEVER = datetime.max.replace(tzinfo=UTC)
 #: Chains, tags, services and zones whose rules are kept at hand.
 KINDS_KEPT = 20_000
+#: How far a time is looked over in which no rule by itself applies, and how many events lie between two looks.
+QUIET_MOST, QUIET_EVERY = timedelta(hours=12), 64
 
 
 @dataclass(slots=True)
@@ -93,10 +105,36 @@ class LimitFacts:
 
 @dataclass(slots=True)
 class Along:
-    """What applies to one kind of event: rules that stand by themselves, and rules about limits."""
+    """What applies to one kind of event: rules that stand by themselves, and rules about limits.
+
+    `by_clock`: what is left of the former's conditions where all of them ask only what time it is.
+    """
 
     free: list[Applied] = field(default_factory=list)
     beyond: list[Applied] = field(default_factory=list)
+    by_clock: list[tuple[StandingRule, Node | None]] | None = None
+    looked: int = 0
+
+    def quiet_around(self, at: datetime) -> tuple[datetime, datetime] | None:
+        """A time around `at`, when no rule by itself applies, in which none does either: nobody need ask again.
+
+        At most half a day each way. None where rules ask more than the time; and most times where it was looked for
+        lately, lest usage that jumps to and fro costs more than asking.
+        """
+        self.looked += 1
+        if self.by_clock is None or self.looked % QUIET_EVERY != 1:
+            return None
+        zone = at.tzinfo
+        assert isinstance(zone, ZoneInfo)
+        at = at.astimezone(UTC)
+        first, last = starts, ends = at - QUIET_MOST, at + QUIET_MOST
+        for standing, node in self.by_clock:
+            turns = [standing.starts, standing.ends]
+            if node is not None:
+                turns += changes_between(node, first, last, zone)
+            starts = max([starts, *(turn for turn in turns if turn <= at)])
+            ends = min([ends, *(turn for turn in turns if turn > at)])
+        return starts, ends
 
     def free_guards(self, context: Context) -> list[Guard]:
         """Guards of the rules that stand by themselves and match: everything is beyond them."""
@@ -192,6 +230,7 @@ class RuleBook:
         kind = Context(service=service, zone_id=zone_id, units=0, at=NEVER, tags=tags)
         applied: list[Applied] = []
         exceptions: list[Applied] = []
+        clocked: list[tuple[StandingRule, Node | None]] = []
         for place, account_id in enumerate(account_ids):
             for standing in self._by_account.get(account_id, ()):
                 left = settle(standing.rule.when, self.around, kind)
@@ -200,7 +239,10 @@ class RuleBook:
                 matches = None if left is True else compile_condition(left, self.around)
                 one = Applied(standing, 2 + place, None if matches is ALWAYS_TRUE else matches)
                 (exceptions if standing.rule.is_exception else applied).append(one)
-        found = Along()
+                if not standing.rule.is_exception and standing.rule.beyond is None:
+                    clocked.append((standing, None if left is True else left))
+        asks_only_time = all(is_of_time(node) for _, node in clocked if node is not None)
+        found = Along(by_clock=clocked if asks_only_time else None)
         for one in applied:
             reaching = [
                 other

@@ -6,7 +6,7 @@ calls. Written for policies and for the question of who pays alike.
 """
 
 from .catalogue import FIELDS, Field, Kind, field_named
-from .compiled import ALWAYS_TRUE, Surroundings, changes_between, compile_condition, settle
+from .compiled import ALWAYS_TRUE, Surroundings, changes_between, compile_condition, is_of_time, settle
 from .text import read_text, write_text
 from .tree import ALWAYS, AllOf, AnyOf, ConditionFault, Node, Not, Test, from_json, tests_of, to_json
 from .words import describe
@@ -29,6 +29,7 @@ __all__ = [
     "describe",
     "field_named",
     "from_json",
+    "is_of_time",
     "read_text",
     "settle",
     "tests_of",

@@ -90,6 +90,12 @@ def settle(node: Node, around: Surroundings, event: Any) -> Node | bool:
     return left[0] if len(left) == 1 else type(node)(tuple(left))
 
 
+def is_of_time(node: Node) -> bool:
+    """Whether a condition asks for nothing but time, weekday and date."""
+    known = [FIELDS.get(test.field) for test in tests_of(node)]
+    return all(field is not None and field.kind in CIVIL for field in known)
+
+
 def changes_between(node: Node, starts: datetime, ends: datetime, zone: ZoneInfo) -> list[datetime]:
     """Instants after `starts` and before `ends` at which a test of time turns over, in UTC, in order, for splitting a
     session at the edges of windows. `zone`: the contract's. Raises ValueError beyond 400 days."""

@@ -111,7 +111,9 @@ class Guarding:
         if watched.money:
             dearest = arithmetic.price_micros(units, event.rate.price_micros, event.rate.block_units)
             near += [watch for watch in watched.money if watch.now.used + dearest > watch.now.bound]
-        if not near and not (watched.rules and watched.rules.free):
+        if not near and (
+            watched.rules is None or not watched.rules.free or watched.quiet_starts <= starts < watched.quiet_ends
+        ):
             return units, ""
         return self._decide(near, watched, event, there)
 
@@ -124,6 +126,9 @@ class Guarding:
                 guarding = [self._guard(watch, watched, event), *self._ruled(watch, watched, event, context)]
                 watch_of.update((id(guard), watch) for guard in guarding)
                 guards += guarding
+        if not guards:
+            self._be_quiet(watched, context.at)
+            return event.units, ""
         decision = decide(context, guards)
         self._beyond = frozenset(watch_of[id(guard)].id for guard in decision.beyond if id(guard) in watch_of)
         decider = watch_of.get(id(decision.guard))
@@ -131,6 +136,12 @@ class Guarding:
             decider.now.refused += decision.refused_units
             self._cut_by = decider
         return decision.granted_units, _reasons(decision)
+
+    def _be_quiet(self, watched: Watched, at: datetime) -> None:
+        """No rule applies now: none has to be asked as long as that is known to be so."""
+        quiet = watched.rules.quiet_around(at) if watched.rules is not None and watched.rules.free else None
+        if quiet is not None:
+            watched.quiet_starts, watched.quiet_ends = canonical_time(quiet[0]), canonical_time(quiet[1])
 
     def _guard(self, watch: Watch, watched: Watched, event: Event) -> Guard:
         span = watch.now

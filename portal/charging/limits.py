@@ -272,6 +272,7 @@ class Watched:
     """The limits that an event of one kind counts towards: by measure, and how far from the line each owner is.
 
     The spans are those that the limits stand at, good from `starts` to `ends` as long as no limit has turned (`turns`).
+    From `quiet_starts` to `quiet_ends` no rule applies that stands by itself.
     """
 
     units: list[Watch] = field(default_factory=list)
@@ -283,6 +284,8 @@ class Watched:
     starts: str = END
     ends: str = BEGINNING
     turns: int = -1
+    quiet_starts: str = END
+    quiet_ends: str = BEGINNING
 
 
 class Limits:

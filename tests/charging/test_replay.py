@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from balances import tags
 from policies import consent, limits, publishing, replaying
 from policies.models import Policy, PolicyVersion, Restriction
 from policies.replay import Stretch
+from portal.charging import charger
 from tests.cast import ACTOR
 from tests.charging.small_world import START, World
 from tests.charging.test_limits import granted, limit
@@ -82,6 +84,7 @@ class Life:
         self.world, self.chance, self.now = world, random.Random(seed), BEFORE - timedelta(days=1)
         self.doing = {"actor": ACTOR}
         self.names = 0
+        self.others_ids: Iterator[int] = iter(())
         self.limits = [
             self._limit("R", 300, "notify", window="day"),
             self._limit("N", 90, "block_new", window="sliding_24h"),
@@ -109,7 +112,12 @@ class Life:
         for _ in range(hours):
             self.now += timedelta(minutes=self.chance.randrange(20, 90))
             self.chance.choice([self.tag, self.change, self.consent, self.exempt, self.publish, self.approve])()
+            self._another_worker()
             charge(self.world, *[self._used() for _ in range(self.chance.randrange(0, 9))], at=self.now)
+
+    def _another_worker(self) -> None:
+        """Two workers in turns, each with usage ids of its own: higher ones are not later ones."""
+        charger._usage_ids, self.others_ids = self.others_ids, charger._usage_ids
 
     def _used(self):
         self.names += 1
