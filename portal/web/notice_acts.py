@@ -78,7 +78,7 @@ def links(request: HttpRequest, found: Notice) -> list[tuple[str, str]]:
     if limit := _limit_of(scope, found):
         found_links.append(("Look at the limit", reverse("limit", args=[limit.id])))
     if scope.allows(Verb.MANAGE, **here):
-        found_links.append(("Restrict: bound what is drawn from above", reverse("account-drawing", args=[at.id])))
+        found_links.append(("Restrict: cap what is drawn from above", reverse("account-drawing", args=[at.id])))
         limits_at = reverse("line-limits", args=[line.id]) if line else reverse("account-limits", args=[at.id])
         found_links.append(("Restrict: set a limit", limits_at))
         address = reverse("line-admin", args=[line.id]) if line else reverse("account-admin", args=[at.id])

@@ -182,9 +182,10 @@ class ClockForm(PortalForm):
         label="Collected e-mails at",
         required=False,
         widget=forms.TimeInput({"type": "time"}),
-        help_text="Every day, or every week on",
     )
-    weekly_on = forms.TypedChoiceField(label="this day", choices=WEEKDAYS, coerce=int, required=False, empty_value=None)
+    weekly_on = forms.TypedChoiceField(
+        label="Weekly ones on", choices=WEEKDAYS, coerce=int, required=False, empty_value=None
+    )
     mute_from = forms.TimeField(label="No e-mail from", required=False, widget=forms.TimeInput({"type": "time"}))
     mute_until = forms.TimeField(label="until", required=False, widget=forms.TimeInput({"type": "time"}))
 

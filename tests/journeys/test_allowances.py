@@ -138,6 +138,5 @@ def test_caps_buckets_and_exchange_can_be_read_by_everybody(
         page.set_viewport_size(size)
         for address in addresses:
             page.goto(stack.url + address)
-            if size is DESKTOP or "as_of" not in address:  # the past on a phone still scrolls sideways
-                assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], address
+            assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], address
             assert_accessible(page)
