@@ -127,7 +127,7 @@ class Guarding:
                 watch_of.update((id(guard), watch) for guard in guarding)
                 guards += guarding
         if not guards:
-            self._be_quiet(watched, context.at)
+            self._be_quiet(watched, event.stretch, context.at)
             return event.units, ""
         decision = decide(context, guards)
         self._beyond = frozenset(watch_of[id(guard)].id for guard in decision.beyond if id(guard) in watch_of)
@@ -137,11 +137,12 @@ class Guarding:
             self._cut_by = decider
         return decision.granted_units, _reasons(decision)
 
-    def _be_quiet(self, watched: Watched, at: datetime) -> None:
-        """No rule applies now: none has to be asked as long as that is known to be so."""
+    def _be_quiet(self, watched: Watched, stretch: Stretch, at: datetime) -> None:
+        """No rule applies now: none has to be asked as long as that is known to be so, by this contract's clock."""
         quiet = watched.rules.quiet_around(at) if watched.rules is not None and watched.rules.free else None
         if quiet is not None:
-            watched.quiet_starts, watched.quiet_ends = canonical_time(quiet[0]), canonical_time(quiet[1])
+            watched.quiet_starts = max(canonical_time(quiet[0]), stretch.starts)
+            watched.quiet_ends = min(canonical_time(quiet[1]), stretch.ends)
 
     def _guard(self, watch: Watch, watched: Watched, event: Event) -> Guard:
         span = watch.now
