@@ -296,13 +296,13 @@ class Charger:
         guarding, watched, event = self.guarding, None, None
         if guarding is not None and charged_units:
             watched = guarding.limits.along(chain, line_id, service, zone_id)
-        if guarding is not None and watched is not None:
-            event = Event(usage, usage_id, starts, stretch, rate, chain, line_id, service, zone_id, charged_units)
-            granted, why = guarding.grant(watched, event, partial(drawable_through, heads, tiers))
-            refused_units, charged_units, reasons = charged_units - granted, granted, reasons + why
+            if watched is not None and not guarding.passes(watched, charged_units, starts, rate):
+                event = Event(usage, usage_id, starts, stretch, rate, chain, line_id, service, zone_id, charged_units)
+                granted, why = guarding.grant(watched, event, partial(drawable_through, heads, tiers))
+                refused_units, charged_units, reasons = charged_units - granted, granted, reasons + why
         draws, left = self._draw(heads, charged_units) if tiers is None else self._draw_through(tiers, charged_units)
         amount = arithmetic.price_micros(left, rate.price_micros, rate.block_units) if left else 0
-        if guarding is not None and watched is not None and event is not None:
+        if guarding is not None and watched is not None:
             guarding.count(watched, event, charged_units, amount)
         zone, day_start, day_end = self._day
         if zone is not stretch.zone or not day_start <= starts < day_end:

@@ -1,8 +1,8 @@
 """Limits while charging: asking the decision for each stretch, counting what was granted, noting what it reached.
 
 Owns: what a group adds to limits (use, refusals, crossings, restrictions), until written in the charging transaction.
-The usual event is far from every bound: it costs one comparison and one addition a limit. Only one that would pass a
-bound is decided on (`policies.decision`), and only one that reaches a mark or a bound does more than add.
+The usual event is far from every bound: its kind was lent room (`portal.charging.limits`) and it passes unasked. Only
+one that would pass a bound is decided on (`policies.decision`), and only one that reaches a mark does more than add.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from balances.units import Service
 from policies.decision import STRICTNESS, Action, Context, Decision, Guard, decide, stored_reasons
 from policies.models import RestrictionAction, RestrictionState
 from policies.resolution import Along
-from portal.charging.limits import TOLD_ONLY, Limits, Span, Watch, Watched
+from portal.charging.limits import Limits
 from portal.charging.records import END, Usage, canonical_time, parse_canonical
+from portal.charging.watches import TOLD_ONLY, Span, Watch, Watched
 
 if TYPE_CHECKING:
     from portal.charging.state import Chain
@@ -94,6 +95,16 @@ class Guarding:
         self._cut_by: Watch | None = None  # the limit that refused part of it
         self._rules: Along | None = None  # rules of policies that apply to its kind
 
+    def passes(self, watched: Watched, units: int, starts: str, rate: RateTerms) -> bool:
+        """Whether all of an event is granted unasked: its kind was lent enough, and no rule applies at its time."""
+        if units > watched.unit_left:
+            return False
+        if not watched.starts <= starts < watched.ends or not watched.quiet_starts <= starts < watched.quiet_ends:
+            return False
+        if not watched.money:
+            return True
+        return arithmetic.price_micros(units, rate.price_micros, rate.block_units) <= watched.money_left
+
     def grant(self, watched: Watched, event: Event, there: Callable[[], int]) -> tuple[int, str]:
         """How many units of an event are granted, and the reasons of the charge line, each after a space.
 
@@ -101,19 +112,21 @@ class Guarding:
         """
         units, starts = event.units, event.starts
         self._beyond, self._rules, self._cut_by = frozenset(), watched.rules, None
-        if watched.turns != self.limits.turns or not watched.starts <= starts < watched.ends:
-            self.limits.stand(self.cursor, watched, event.stretch, starts)
-        near: list[Watch] = []
-        for span in watched.unit_spans:
-            if span.used + units > span.bound:
-                near = [watch for watch in watched.units if watch.now.used + units > watch.now.bound]
-                break
-        if watched.money:
-            dearest = arithmetic.price_micros(units, event.rate.price_micros, event.rate.block_units)
-            near += [watch for watch in watched.money if watch.now.used + dearest > watch.now.bound]
-        if not near and (
-            watched.rules is None or not watched.rules.free or watched.quiet_starts <= starts < watched.quiet_ends
+        if not watched.starts <= starts < watched.ends or (
+            watched.unit_left < 0 and watched.turns != self.limits.turns
         ):
+            self.limits.stand(self.cursor, watched, event.stretch, starts)
+        rate = event.rate
+        dearest = arithmetic.price_micros(units, rate.price_micros, rate.block_units) if watched.money else 0
+        near: list[Watch] = []
+        if units > watched.unit_left or dearest > watched.money_left:
+            if watched.unit_left >= 0:
+                self.limits.settle(watched)
+            if not self.limits.lend(watched, units, dearest):
+                self.limits.settle_all_of(watched)
+                near = [watch for watch in watched.units if watch.now.used + units > watch.now.bound]
+                near += [watch for watch in watched.money if watch.now.used + dearest > watch.now.bound]
+        if not near and watched.quiet_starts <= starts < watched.quiet_ends:
             return units, ""
         return self._decide(near, watched, event, there)
 
@@ -139,8 +152,7 @@ class Guarding:
 
     def _be_quiet(self, watched: Watched, stretch: Stretch, at: datetime) -> None:
         """No rule applies now: none has to be asked as long as that is known to be so, by this contract's clock."""
-        quiet = watched.rules.quiet_around(at) if watched.rules is not None and watched.rules.free else None
-        if quiet is not None:
+        if watched.rules is not None and watched.rules.free and (quiet := watched.rules.quiet_around(at)) is not None:
             watched.quiet_starts = max(canonical_time(quiet[0]), stretch.starts)
             watched.quiet_ends = min(canonical_time(quiet[1]), stretch.ends)
 
@@ -190,8 +202,15 @@ class Guarding:
 
     # --- after drawing ---------------------------------------------------------------------------------------------
 
-    def count(self, watched: Watched, event: Event, granted: int, amount: int) -> None:
-        """Count what was granted and what its overage came to; note the marks it reached."""
+    def count(self, watched: Watched, event: Event | None, granted: int, amount: int) -> None:
+        """Count what was granted and what its overage came to; note the marks it reached.
+
+        Without an event: it passed unasked.
+        """
+        if event is None or watched.unit_left >= 0:  # it was within what is lent, so it reaches nothing
+            watched.unit_left -= granted
+            watched.money_left -= amount
+            return
         tripped = False
         for span in watched.unit_spans:
             span.used += granted

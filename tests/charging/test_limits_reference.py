@@ -13,7 +13,9 @@ from balances import proof
 from policies import consent, limits
 from policies.models import Limit as LimitRow
 from policies.proof import CHECKS
+from portal.charging import limits as memory
 from portal.charging.guarding import Guarding
+from portal.charging.watches import Watched
 from tests.cast import ACTOR
 from tests.charging import reference
 from tests.charging.small_world import SERVICES, World
@@ -97,10 +99,30 @@ class Limiting(Charging):
         assert [f for f in proof.prove(enterprise_id=self.world.enterprise.id, checks=CHECKS) if not f.holds] == []
 
 
+@pytest.fixture(autouse=True)
+def all_room_is_lent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the first kind of event that asks, so that all others meet it as a lender at every bound and mark."""
+    monkeypatch.setattr(memory, "SHARES", 1)
+
+
 @pytest.mark.django_db
 @pytest.mark.timeout(0 if "REFERENCE_EXAMPLES" in os.environ else 240)
 def test_whatever_happens_limits_hold_as_the_model_says():
     walk(World(), machine=Limiting)
+
+
+@pytest.mark.django_db
+def test_what_was_used_of_a_loan_and_is_not_said_is_found(monkeypatch: pytest.MonkeyPatch):
+    """The control of lending."""
+
+    def forget(limits: memory.Limits, watched: Watched) -> None:
+        watched.unit_left, watched.money_left = watched.unit_lent, watched.money_lent
+        right(limits, watched)
+
+    right = memory.Limits.settle
+    monkeypatch.setattr(memory.Limits, "settle", forget)
+    with pytest.raises(Exception):  # noqa: B017 - a difference, or the database's own refusal
+        walk(World(), machine=Limiting, examples=10, phases=(Phase.generate,))
 
 
 @pytest.mark.django_db

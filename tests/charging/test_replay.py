@@ -13,6 +13,7 @@ from policies import consent, limits, publishing, replaying
 from policies.models import Policy, PolicyVersion, Restriction
 from policies.replay import Stretch
 from portal.charging import charger
+from portal.charging import limits as memory
 from tests.cast import ACTOR
 from tests.charging.small_world import START, World
 from tests.charging.test_limits import granted, limit
@@ -174,7 +175,10 @@ class Life:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_what_was_live_is_decided_again_as_it_was_though_everything_was_changed_meanwhile(world: World, seed: int):
+def test_what_was_live_is_decided_again_as_it_was_though_everything_was_changed_meanwhile(
+    world: World, seed: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(memory, "SHARES", seed)  # lent are all of the room, half of it, a third
     life = Life(world, seed)
     life.live(60)
     assert PolicyVersion.objects.exclude(state="draft").count() > 3
