@@ -19,12 +19,10 @@ from balances import audit, fields, locks
 from balances.errors import Refused
 from balances.models import Account, Zone
 from balances.units import SERVICES_BY_NAME
-from policies import limits
-from policies.conditions import tests_of
+from policies import limits, templates
 from policies.conflicts import Conflict, Placed, conflicts_of
 from policies.models import Policy, PolicyState, PolicyVersion
-from policies.regulation import TEMPLATES
-from policies.rules import NAME_LENGTH, Rule, RuleFault, rules_from_json, rules_to_json
+from policies.rules import NAME_LENGTH, Rule, check_zones, rules_from_json, rules_to_json
 
 #: Policies of one enterprise, and rules of it that are in force at once.
 POLICIES_MOST, RULES_IN_FORCE_MOST = 500, 2_000
@@ -58,11 +56,13 @@ def create(*, account: Account, name: str, rules: Any, note: str = "", actor: st
 def create_from_template(*, account: Account, template: str, actor: str, at: datetime) -> PolicyVersion:
     """A draft as a template says, with its limits, which only tell people until the policy is published.
 
-    Raises PolicyRefused, LimitRefused, Busy.
+    Raises PolicyRefused, LimitRefused, RuleFault, Busy.
     """
-    found = TEMPLATES.get(template)
+    offered = templates.offered_to(account.enterprise_id)
+    found = offered.get(template)
     if found is None:
-        raise PolicyRefused(f"There is no such template; use one of {', '.join(TEMPLATES)}.", field="template")
+        known = ", ".join(offered) or "none"
+        raise PolicyRefused(f"There is no such template to begin with; there are: {known}.", field="template")
     with locks.enterprise(account.enterprise_id):
         taken = set(Policy.objects.filter(account=account).values_list("name", flat=True))
         names = (found.name, *(f"{found.name} {number}" for number in range(2, POLICIES_MOST + 2)))
@@ -212,14 +212,7 @@ def placed(version: PolicyVersion, rules: list[Rule] | None = None) -> list[Plac
 def checked(data: Any, enterprise_id: int) -> tuple[Rule, ...]:
     """Rules from JSON, with zones that the operator has. Raises RuleFault."""
     rules = rules_from_json(data)
-    codes = set(Zone.objects.filter(operator__enterprises=enterprise_id).values_list("code", flat=True))
-    for number, rule in enumerate(rules):
-        named = {str(value) for test in tests_of(rule.when) if test.field == "zone" for value in test.values}
-        if rule.beyond is not None and rule.beyond.zone:
-            named.add(rule.beyond.zone)
-        if unknown := sorted(named - codes):
-            message = f"there is no zone “{unknown[0]}”; there are {', '.join(sorted(codes)) or 'none'}."
-            raise RuleFault(message, f"rules[{number}].when")
+    check_zones(rules, set(Zone.objects.filter(operator__enterprises=enterprise_id).values_list("code", flat=True)))
     return rules
 
 

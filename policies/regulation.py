@@ -1,12 +1,14 @@
-"""Ready-made policies: what regulators ask for, and what managers begin with. Pure data; all of it can change.
+"""Ready-made policies: what regulators ask for, and what managers begin with. Pure data.
 
-A template is rules, with limits for them to be beyond. Amounts are in micros of the contract's currency. Limits are
-made to tell people only; what happens beyond them is the policy's matter, and begins when it is published.
+An operator changes them and adds its own through `policies.templates`. A template is rules, with limits for them to be
+beyond. Amounts are units of the service, or micros of the contract's currency. Limits are made to tell people only;
+what happens beyond them is the policy's matter, and begins when it is published.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from balances.units import MICROS_PER_MAJOR
@@ -27,7 +29,10 @@ class LimitTerms:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A policy to begin with. `source`: what it follows; `note`: what to look at before it is published."""
+    """A policy to begin with. `source`: what it follows; `note`: what to look at before it is published.
+
+    `is_offered`: whether enterprises see it; `changed_at`, `changed_by`: by whom at the operator, if anybody.
+    """
 
     key: str
     name: str
@@ -35,6 +40,14 @@ class Template:
     note: str
     rules: tuple[dict[str, Any], ...]
     limits: tuple[LimitTerms, ...] = field(default=())
+    is_offered: bool = True
+    changed_at: datetime | None = None
+    changed_by: str = ""
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether there is one of this key without anybody's doing."""
+        return self.key in TEMPLATES
 
 
 _ROAMING_DATA = "service is data and roaming is yes"

@@ -14,13 +14,13 @@ all that apply to the event ("any", or no word at all), or those of one service,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
 from balances.errors import Refused
 from balances.units import SERVICE_NAMES
-from policies.conditions import ALWAYS, ConditionFault, Node, describe, from_json, read_text, to_json
+from policies.conditions import ALWAYS, ConditionFault, Node, describe, from_json, read_text, tests_of, to_json
 from policies.decision import LENIENT, STRICTNESS, Action
 
 RULES_MOST, NAME_LENGTH, HINT_LENGTH = 50, 80, 200
@@ -131,6 +131,17 @@ class Rule:
         if self.is_exception:
             said += "; an exception to stricter rules"
         return f"{said[0].upper()}{said[1:]}."
+
+
+def check_zones(rules: Sequence[Rule], codes: Set[str]) -> None:
+    """Refuse rules that name a zone which the operator does not have. Raises RuleFault."""
+    for number, rule in enumerate(rules):
+        named = {str(value) for test in tests_of(rule.when) if test.field == "zone" for value in test.values}
+        if rule.beyond is not None and rule.beyond.zone:
+            named.add(rule.beyond.zone)
+        if unknown := sorted(named - codes):
+            message = f"there is no zone “{unknown[0]}”; there are {', '.join(sorted(codes)) or 'none'}."
+            raise RuleFault(message, f"rules[{number}].when")
 
 
 def rules_from_json(data: Any) -> tuple[Rule, ...]:

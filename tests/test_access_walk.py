@@ -100,6 +100,9 @@ SCREENS: dict[str, Screen] = {
     "operator/enterprises/<int:enterprise_id>/contracts/new/": Screen("olga", "enterprise"),
     "operator/contracts/<int:contract_id>/": Screen("olga", "contract"),
     "operator/versions/<int:version_id>/": Screen("olga", "version"),
+    "policy-templates/": Screen("olga"),
+    "policy-templates/new/": Screen("olga"),
+    "policy-templates/<slug:key>/": Screen("olga", "template"),
     "notices/": Screen(EVERYBODY),
     "notices/preferences/": Screen(EVERYBODY),
     "notices/webhooks/": Screen("alice bruno olga"),
@@ -299,6 +302,10 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("POST", "suspense/<int:pk>/write-off"): ("suspended", Route(Verb.MANAGE, AURORAS, REFUSED)),
     ("POST", "suspense/recycle"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     ("POST", "suspense/write-off"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("GET", "policy-templates"): ("", READ),
+    ("GET", "policy-templates/<slug:pk>"): ("template", Route(may="alice bruno carla olga")),
+    ("PUT", "policy-templates/<slug:pk>"): ("template", Route(Verb.ADMINISTER, answers=REFUSED)),
+    ("DELETE", "policy-templates/<slug:pk>"): ("template", Route(Verb.ADMINISTER, answers=REFUSED)),
     **_noun("column-profiles", "profile", "alice bruno olga"),
     ("POST", "column-profiles"): ("", Route(Verb.ADMINISTER, answers=REFUSED)),
     ("PUT", "column-profiles/<int:pk>"): ("profile", Route(Verb.ADMINISTER, answers=REFUSED)),
@@ -437,6 +444,7 @@ class Things:
             "audit event": AuditEvent.objects.filter(action="threshold.set", account=account).first().id,
             "token": things.ids["feed token"],
             "kind": "people",
+            "template": "eu-roaming",
             "welcome": "MQ/unknown",
         }
         return things

@@ -14,6 +14,7 @@ from .limits import (
     Window,
 )
 from .policies import Policy, PolicyState, PolicyVersion
+from .templates import PolicyTemplate
 
 __all__ = [
     "Consent",
@@ -25,6 +26,7 @@ __all__ = [
     "Measure",
     "Policy",
     "PolicyState",
+    "PolicyTemplate",
     "PolicyVersion",
     "Restriction",
     "RestrictionAction",

@@ -12,7 +12,6 @@ from balances.models import Account
 from policies import publishing
 from policies.conditions import write_text
 from policies.models import Policy, PolicyState, PolicyVersion
-from policies.regulation import TEMPLATES
 from policies.rules import rules_from_json
 from portal.api.endpoints import Endpoint
 from portal.api.operations import JobSerializer
@@ -111,7 +110,9 @@ class NewPolicyBody(Body):
     """A policy: from a template, or with a name and rules of its own."""
 
     account = InReach(Account.objects.all())
-    template = serializers.ChoiceField(choices=list(TEMPLATES), required=False)
+    template = serializers.SlugField(
+        max_length=40, required=False, help_text="The key of one of `policy-templates` that is offered."
+    )
     name = serializers.CharField(max_length=80, required=False)
     rules = RulesField(required=False)
     note = serializers.CharField(max_length=200, required=False, default="", allow_blank=True)

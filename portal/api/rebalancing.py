@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -57,6 +57,7 @@ class ProposedSerializer(serializers.Serializer):
     receiver = RebalancingSideSerializer()
 
 
+@extend_schema_serializer(many=False)
 class RebalancingPlanSerializer(serializers.Serializer):
     """How all stand, a page by account, and all that would mend it, in order."""
 

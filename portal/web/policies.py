@@ -18,9 +18,8 @@ from balances.models import Account, Zone
 from balances.scope import Verb
 from balances.selectors import tree
 from balances.selectors.terms import terms_at
-from policies import publishing
+from policies import publishing, templates
 from policies.models import Policy, PolicyState, PolicyVersion
-from policies.regulation import TEMPLATES
 from policies.rules import changes, rules_from_json
 from portal.models import JobState
 from portal.provisioning import replays
@@ -90,7 +89,8 @@ def _context(request, account: Account, policy: Policy | None, typed, fault: str
         "manages": manages and account.closed_at is None,
         "policies": _listed(Policy.objects.filter(account=account), now),
         "above": _listed(_above(request, account), now),
-        "templates": TEMPLATES.values(),
+        "templates": templates.offered_to(account.enterprise_id).values(),
+        "writes_templates": account.enterprise.operator_id in request.tenancy.scope.operator_ids,
         "policy": policy,
         "fault": fault,
         "now": now,

@@ -59,7 +59,11 @@ def test_describing_the_site_gives_no_warning() -> None:
 def test_every_address_is_described_with_summary_and_tag(document: dict) -> None:
     described = set(document["paths"])
     for pattern in get_resolver("portal.api.urls").url_patterns:
-        address = f"{BASE}/{pattern.pattern}".replace("<int:pk>", "{id}").replace("<uuid:pk>", "{id}")
+        address = (
+            f"{BASE}/{pattern.pattern}".replace("<int:pk>", "{id}")
+            .replace("<uuid:pk>", "{id}")
+            .replace("<slug:pk>", "{id}")
+        )
         if not address.startswith((f"{BASE}/openapi", f"{BASE}/docs")):
             assert address in described, address
     operations = [op for path in document["paths"].values() for method, op in path.items() if method in METHODS]
@@ -104,6 +108,7 @@ def _known_ids(cast: Cast) -> dict[str, object]:
         "allowances": house.version.allowances.first().id,
         "thresholds": Threshold.objects.filter(enterprise=house.enterprise).first().id,
         "buckets": Bucket.objects.filter(enterprise=house.enterprise).first().id,
+        "policy-templates": "eu-roaming",
         "usage-records": UsageRecord.objects.get().id,
         "usage-batches": str(UsageBatch.objects.get().id),
         "suspense": SuspendedUsage.objects.get().id,

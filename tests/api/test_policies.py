@@ -79,3 +79,31 @@ def test_others_do_not_find_it(cast: Cast, carla: Api):
     assert Api.of(cast, "bruno").get(f"/policies/{draft['policy']}").status_code == 404
     assert Api.of(cast, "bruno").post(f"/policies/{draft['policy']}/publish", {"reason": "x"}).status_code == 404
     assert PolicyVersion.objects.get(id=draft["id"]).state == "draft"
+
+
+def test_ready_made_policies_are_changed_and_brought_back(cast: Cast, carla: Api):
+    olga = Api.of(cast, "olga")
+    keys = [row["key"] for row in read(carla.get("/policy-templates"))["results"]]
+    assert keys[0] == "eu-roaming"
+    body = {
+        "name": "EU, lower", "rules": [{**HOME_ONLY[0], "beyond": {}}],
+        "limits": [{"service": "data", "is_abroad": True, "amount": 30_000_000}],
+    }  # fmt: skip
+    assert refusal(carla.put("/policy-templates/eu-roaming", body), 403)
+    changed = read(olga.put("/policy-templates/eu-roaming", body))
+    assert changed["words"] == ["Data while roaming, beyond any limit: it is stopped at once."]
+    assert read(carla.get("/policy-templates/eu-roaming"))["limits"][0]["percents"] == [80, 100]
+    north = cast.aurora.accounts["NORTH"].id
+    assert read(carla.post("/policies", {"account": north, "template": "eu-roaming"}), 201)["words"] == changed["words"]
+    assert olga.delete("/policy-templates/eu-roaming").status_code == 204
+    assert read(carla.get("/policy-templates/eu-roaming"))["changed_at"] is None
+
+
+def test_a_ready_made_policy_that_is_not_offered_is_not_there_for_customers(cast: Cast, carla: Api):
+    olga = Api.of(cast, "olga")
+    body = {"name": "Trips", "rules": HOME_ONLY, "is_offered": False}
+    assert read(olga.put("/policy-templates/trips", body))["is_built_in"] is False
+    assert refusal(carla.get("/policy-templates/trips"), 404)
+    assert read(olga.get("/policy-templates/trips"))["name"] == "Trips"
+    wrong = refusal(olga.put("/policy-templates/trips", {**body, "limits": [{"amount": 5, "colour": 1}]}), 400)
+    assert "colour" in str(wrong)
