@@ -86,8 +86,8 @@ def _rule(subject: Subject, count: int) -> None:
 
 
 def measure(quick: bool) -> Iterator[dict]:
-    """Rounds with and without take turns, so that a slower moment of the machine is one for both."""
-    events, rounds = (16_000, 1) if quick else (64_000, 5)
+    """Rounds with and without take turns, another one first each time, so that a slower moment is one for all."""
+    events, rounds = (16_000, 2) if quick else (64_000, 6)
     lines, count, rules = (QUICK_LINES, QUICK_LIMITS, QUICK_RULES) if quick else (LINES, LIMITS, RULES)
     guarded, limited = _limited(60, lines, count), None if quick else _limited(62, lines, count)
     _rule(guarded, rules)
@@ -97,8 +97,9 @@ def measure(quick: bool) -> Iterator[dict]:
     with programs.workers(1):
         for subject in subjects:
             _charge((subject,), max(events // 4, lines * 2), 1_000)
-        for _ in range(rounds):
-            for subject in subjects:
+        for number in range(rounds):
+            first = number % len(subjects)
+            for subject in subjects[first:] + subjects[:first]:
                 rates[subject.id].append(_charge((subject,), events, 1_000))
     for measured, there in ((guarded, rules), (limited, 0)):
         if measured is not None:
