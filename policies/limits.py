@@ -21,6 +21,7 @@ from django.db.models import Q
 from balances import audit, fields, ledger, locks, tags
 from balances.errors import Refused
 from balances.models import Account, ChargingState, Contract, Line, Zone
+from balances.models.accounts import LineStatus
 from balances.scope import Scope, Verb
 from policies import counting, marks, windows
 from policies.decision import Action
@@ -346,11 +347,12 @@ def _succession(limit: Limit):
 
 
 def _check_owner(limit: Limit) -> None:
-    place = {"enterprise_id": limit.enterprise_id}
-    if limit.account_id and not Account.objects.filter(id=limit.account_id, **place).exists():
-        raise LimitRefused("This account does not exist.", field="account")
-    if limit.line_id and not Line.objects.filter(id=limit.line_id, **place).exists():
-        raise LimitRefused("This line does not exist.", field="line")
+    accounts = Account.objects.filter(enterprise_id=limit.enterprise_id, closed_at__isnull=True)
+    if limit.account_id and not accounts.filter(id=limit.account_id).exists():
+        raise LimitRefused("This account does not exist, or is closed.", field="account")
+    lines = Line.objects.filter(enterprise_id=limit.enterprise_id).exclude(status=LineStatus.RETIRED)
+    if limit.line_id and not lines.filter(id=limit.line_id).exists():
+        raise LimitRefused("This line does not exist, or is retired.", field="line")
     zones = Zone.objects.filter(operator__enterprises=limit.enterprise_id)
     if limit.zone_id and not zones.filter(id=limit.zone_id).exists():
         raise LimitRefused("This zone does not exist.", field="zone")

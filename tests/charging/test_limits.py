@@ -11,7 +11,8 @@ import pytest
 from django.db import connection
 
 from balances import draw_caps, proof, tags
-from balances.models import ChargeLine, Counter
+from balances.models import Account, ChargeLine, Counter, Line
+from balances.models.accounts import LineStatus
 from balances.models.counters import OwnerKind
 from balances.units import Service
 from policies import consent, limits
@@ -424,6 +425,14 @@ def test_a_limit_that_stops_cannot_be_consented_away(world: World):
     held = limit(world, amount=30)
     with pytest.raises(limits.LimitRefused, match="does not ask"):
         agree(held, amount=5)
+
+
+@pytest.mark.parametrize(("owner", "said"), [("N1", "is closed"), ("a", "is retired")])
+def test_what_is_out_of_use_gets_no_limit(world: World, owner: str, said: str):
+    Account.objects.filter(code="N1").update(closed_at=START)
+    Line.objects.update(status=LineStatus.RETIRED)
+    with pytest.raises(limits.LimitRefused, match=said):
+        limit(world, owner)
 
 
 @pytest.mark.parametrize("turned", ["the period", "the limit"])
