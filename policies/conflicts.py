@@ -153,7 +153,9 @@ def _possible(literals: Iterable[_Literal]) -> bool:
 def _possible_field(field: str, literals: list[_Literal]) -> bool:
     known = FIELDS.get(field)
     kind = known.kind if known else Kind.ATTRIBUTE
-    if field in ("tag", "role"):  # a line has several: only the same one with and without excludes itself
+    if known and known.has_several:  # of a line or an event: only the same one with and without excludes itself
+        if kind is Kind.TEXT:
+            return True
         without = {value for test, holds in literals if not holds for value in test.values}
         return all(set(test.values) - without for test, holds in literals if holds)
     if kind is Kind.TIME:
@@ -199,9 +201,10 @@ def _possible_numbers(literals: list[_Literal]) -> bool:
     least, most = 0, 2**63
     for test, holds in literals:
         value = int(test.values[0])
-        if test.op == "is":
+        if test.op in ("is", "in"):
             if holds:
-                least, most = max(least, value), min(most, value)
+                values = [int(one) for one in test.values]
+                least, most = max(least, min(values)), min(most, max(values))
         elif (test.op == "at_least") is holds:
             least = max(least, value)
         else:

@@ -83,6 +83,12 @@ class Context:
     other_party: str = ""
     attributes: Mapping[str, Any] | None = None  # of the network's message
     price: Callable[[int], int] | None = None
+    # What only the question of who pays asks for; None: not known.
+    person_id: int = 0  # whose line it is
+    line_number: str = ""
+    used_so_far: int | None = None  # units of the service by the line in its cycle, before this event
+    spent_so_far: int | None = None  # micros: the price of the line's usage in its cycle, before this event
+    profile: Mapping[str, Any] | None = None  # of the subscriber
 
     @property
     def has_grace(self) -> bool:

@@ -23,6 +23,7 @@ from policies.conditions import (
     changes_between,
     compile_condition,
     is_of_time,
+    reads_message,
     settle,
     tests_of,
 )
@@ -189,8 +190,7 @@ class RuleBook:
     @property
     def reads_attributes(self) -> bool:
         """Whether any rule asks for attributes of the network's message."""
-        fields = {test.field for standing in self.rules for test in tests_of(standing.rule.when)}
-        return any(name == "apn" or name.startswith("attributes.") for name in fields)
+        return any(reads_message(standing.rule.when) for standing in self.rules)
 
     @classmethod
     def load(cls, enterprise_id: int, *, instead: PolicyVersion | None = None) -> RuleBook | None:

@@ -20,13 +20,25 @@ from typing import Any
 
 from balances.errors import Refused
 from balances.units import SERVICE_NAMES
-from policies.conditions import ALWAYS, ConditionFault, Node, describe, from_json, read_text, tests_of, to_json
+from policies.conditions import (
+    ALWAYS,
+    ConditionFault,
+    Node,
+    describe,
+    for_policies,
+    from_json,
+    read_text,
+    tests_of,
+    to_json,
+)
 from policies.decision import LENIENT, STRICTNESS, Action
 
 RULES_MOST, NAME_LENGTH, HINT_LENGTH = 50, 80, 200
 PERCENT_MOST = 100
 GRACE_MOST = 2**56
 
+#: What conditions of policies may ask for.
+CATALOGUE = for_policies()
 WINDOWS = ("day", "week", "cycle", "sliding_24h", "lifetime")
 OWNERS = ("line", "tag", "account")
 #: Action -> what people read, in a sentence that begins with the rule's condition.
@@ -232,7 +244,7 @@ def _when(data: Any, where: str) -> Node:
     if data is None or data == {}:
         return ALWAYS
     try:
-        return read_text(data) if isinstance(data, str) else from_json(data)
+        return read_text(data, CATALOGUE) if isinstance(data, str) else from_json(data, CATALOGUE)
     except ConditionFault as fault:
         place = f"{where}.{fault.where}" if fault.where else where
         message = str(fault).removeprefix(f"At {fault.where}: ") if fault.where else str(fault)

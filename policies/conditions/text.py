@@ -1,7 +1,7 @@
 """Conditions as text, for those who would rather type: `read_text(write_text(node)) == node`. Pure.
 
     service is data and zone in (eu, row) and weekday in (mon, tue) and not time within 08:00-18:00 at Europe/Berlin
-    roaming is yes and (tag is sales or other_party starts (+49, +33))        always
+    roaming is yes and (tag is sales or other_party starts (+49, +33)) and holiday is no at enterprise        always
 
 `not` binds closest, then `and`, then `or`. What is not letters, digits and . : / + - _ stands in double quotes.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from policies.conditions.catalogue import CIVIL, field_named
+from policies.conditions.catalogue import BUILT_IN, Catalogue
 from policies.conditions.tree import (
     ALWAYS,
     DEPTH_MOST,
@@ -71,16 +71,16 @@ def _value(value: str | int | bool) -> str:
     return f'"{quoted}"'
 
 
-def read_text(text: str) -> Node:
+def read_text(text: str, catalogue: Catalogue = BUILT_IN) -> Node:
     """The condition that a text says. Raises ConditionFault with line and column."""
     if len(text) > TEXT_LENGTH:
         raise ConditionFault(f"the text has {len(text)} characters; at most {TEXT_LENGTH} fit.")
-    return _Parser(text).whole()
+    return _Parser(text, catalogue).whole()
 
 
 class _Parser:
-    def __init__(self, text: str):
-        self.source, self.tests = text, 0
+    def __init__(self, text: str, catalogue: Catalogue):
+        self.source, self.catalogue, self.tests = text, catalogue, 0
         self.tokens: list[_Token] = []
         at, end = 0, len(text.rstrip())
         while at < end:
@@ -145,11 +145,11 @@ class _Parser:
                 raise self._fault("a closing bracket is missing after the values.")
         else:
             values = [self._word(f"after {op} a value is missing.")]
-        known = field_named(field)
+        known = self.catalogue.field_named(field)
         clock = ""
-        if known and known.kind in CIVIL and self._take("at"):
-            clock = self._word("after at a time zone is missing.")
-        return made_test(field, op, values, clock, self._place(self.tokens[start].at))
+        if known and known.is_civil and self._take("at"):
+            clock = self._word("after at a clock is missing, such as home, there or Europe/Berlin.")
+        return made_test(field, op, values, clock, self._place(self.tokens[start].at), self.catalogue)
 
     def _peek(self, word: str) -> bool:
         if self.next >= len(self.tokens):

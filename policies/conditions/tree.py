@@ -2,7 +2,8 @@
 
     {"all": [...]}   {"any": [...]}   {"not": {...}}   {"field": "service", "op": "is", "value": "data"}
 
-Tests of time take "clock", an IANA time zone; without it they follow the contract's. `{"all": []}` is always true.
+Tests of time take "clock": "enterprise", "there" (where the person is) or an IANA time zone; without it, or with
+"home", they follow the contract's. `{"all": []}` is always true.
 Pure. What comes back is in normal form: groups of one are that one, "in" of one value is "is".
 """
 
@@ -16,7 +17,8 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from balances.errors import Refused
-from policies.conditions.catalogue import CIVIL, FIELDS, SEVERAL, WEEKDAYS, Field, Kind, field_named
+from policies.conditions import places
+from policies.conditions.catalogue import BUILT_IN, CLOCKS, HOME, SEVERAL, WEEKDAYS, Catalogue, Field, Kind
 
 DEPTH_MOST, TESTS_MOST, VALUES_MOST, VALUE_LENGTH = 6, 50, 100, 120
 NUMBER_MOST = 2**56
@@ -25,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,39}")
 _DIGITS = re.compile(r"\+?[0-9]{1,20}")
 _WINDOW = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")
 _DATES = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\.\.(\d{4}-\d{2}-\d{2}))?", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 class ConditionFault(Refused):
@@ -38,7 +40,8 @@ class ConditionFault(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One comparison. `values`: as the operator needs them, one or several; `clock`: for time, "": contract's."""
+    """One comparison. `values`: as the operator needs them, one or several; `clock`: for time, "": contract's;
+    `kind`: of a declared field, as its values are to be read."""
 
     __test__ = False  # the test runner takes classes of this name for its own
 
@@ -46,6 +49,7 @@ class Test:
     op: str
     values: tuple[str | int | bool, ...]
     clock: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,9 @@ Node = Test | AllOf | AnyOf | Not
 ALWAYS = AllOf(())
 
 
-def from_json(data: Any) -> Node:
+def from_json(data: Any, catalogue: Catalogue = BUILT_IN) -> Node:
     """The condition that JSON says, checked and in normal form. Raises ConditionFault."""
-    return _Reader().read(data, "", 1)
+    return _Reader(catalogue).read(data, "", 1)
 
 
 def to_json(node: Node) -> dict[str, Any]:
@@ -104,14 +108,16 @@ def tests_of(node: Node) -> Iterator[Test]:
             yield from tests_of(part)
 
 
-def made_test(field: str, op: str, value: Any, clock: str = "", where: str = "") -> Test:
+def made_test(
+    field: str, op: str, value: Any, clock: str = "", where: str = "", catalogue: Catalogue = BUILT_IN
+) -> Test:
     """One comparison, checked. Raises ConditionFault."""
-    known = field_named(field)
+    known = catalogue.field_named(field)
     if known is None:
-        message = f"there is no field “{field}”. Use one of {', '.join(FIELDS)} or attributes.NAME."
+        message = f"there is no field “{field[:60]}”. Use one of {', '.join(catalogue.fields)} or attributes.NAME."
         raise ConditionFault(message, _below(where, "field"))
     if op not in known.operators:
-        message = f"{known.label} cannot be compared with “{op}”. Use {' or '.join(known.operators)}."
+        message = f"{known.label} cannot be compared with “{op[:60]}”. Use {' or '.join(known.operators)}."
         raise ConditionFault(message, _below(where, "op"))
     here = _below(where, "value")
     given = value if isinstance(value, list | tuple) else [value]
@@ -123,11 +129,13 @@ def made_test(field: str, op: str, value: Any, clock: str = "", where: str = "")
         raise ConditionFault(f"{len(given)} values are given; at most {VALUES_MOST} fit.", here)
     values = tuple(dict.fromkeys(_value(known, op, one, here) for one in given))
     if clock:
-        if known.kind not in CIVIL:
+        if not known.is_civil:
             raise ConditionFault(f"{known.label} has no clock: remove it.", _below(where, "clock"))
-        if clock not in _zones():
-            raise ConditionFault(f"“{clock}” is no time zone: write it like Europe/Berlin.", _below(where, "clock"))
-    return Test(field, "is" if op == "in" and len(values) == 1 else op, values, clock)
+        if clock in catalogue.without or (clock not in CLOCKS and clock not in _zones()):
+            message = f"“{clock[:60]}” is no time zone: write home, enterprise, there, or it like Europe/Berlin."
+            raise ConditionFault(message, _below(where, "clock"))
+    kind = known.kind.value if known.is_declared else ""
+    return Test(field, "is" if op == "in" and len(values) == 1 else op, values, "" if clock == HOME else clock, kind)
 
 
 def joined(kind: type[AllOf] | type[AnyOf], parts: list[Node]) -> Node:
@@ -136,8 +144,8 @@ def joined(kind: type[AllOf] | type[AnyOf], parts: list[Node]) -> Node:
 
 
 class _Reader:
-    def __init__(self):
-        self.tests = 0
+    def __init__(self, catalogue: Catalogue):
+        self.catalogue, self.tests = catalogue, 0
 
     def read(self, data: Any, where: str, depth: int) -> Node:
         if depth > DEPTH_MOST:
@@ -162,7 +170,7 @@ class _Reader:
             raise ConditionFault("field, op and clock are texts.", where)
         if "value" not in data:
             raise ConditionFault("no value is given.", _below(where, "value"))
-        return made_test(field, op, data["value"], clock, where)
+        return made_test(field, op, data["value"], clock, where, self.catalogue)
 
     def _group(self, parts: Any, kind, where: str, depth: int) -> Node:
         if not isinstance(parts, list):
@@ -177,7 +185,7 @@ class _Reader:
     @staticmethod
     def _only(data: dict, known: set[str], where: str) -> None:
         if extra := sorted(str(key) for key in set(data) - known):
-            raise ConditionFault(f"“{extra[0]}” does not belong here.", where)
+            raise ConditionFault(f"“{extra[0][:60]}” does not belong here.", where)
 
 
 def _value(field: Field, op: str, value: Any, where: str) -> str | int | bool:
@@ -188,7 +196,7 @@ def _value(field: Field, op: str, value: Any, where: str) -> str | int | bool:
     if kind is Kind.NUMBER or op in ("at_least", "below"):
         return _number(value, where)
     if isinstance(value, int) and not isinstance(value, bool) and kind in (Kind.ATTRIBUTE, Kind.DIGITS):
-        value = str(value)
+        value = str(_number(value, where))
     if not isinstance(value, str):
         raise ConditionFault("a text is needed.", where)
     value = value.strip()
@@ -200,6 +208,8 @@ def _value(field: Field, op: str, value: Any, where: str) -> str | int | bool:
             raise ConditionFault(f"“{value}” is not one of {', '.join(field.choices)}.", where)
     elif kind in _CHECKS:
         _CHECKS[kind](value, where)
+    if kind is Kind.COUNTRY:
+        return _country(value, where)
     return value.removeprefix("+") if kind is Kind.DIGITS else value
 
 
@@ -217,6 +227,12 @@ def _number(value: Any, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= NUMBER_MOST:
         raise ConditionFault("a whole number is needed.", where)
     return value
+
+
+def _country(value: str, where: str) -> str:
+    if not places.is_country(value.upper()):
+        raise ConditionFault(f"“{value}” is no country: write two letters, such as DE.", where)
+    return value.upper()
 
 
 def _name(value: str, where: str) -> None:

@@ -12,9 +12,8 @@ from typing import Any
 from django.http import QueryDict
 
 from balances.units import SERVICE_NAMES
-from policies.conditions import ALWAYS, FIELDS, AllOf, AnyOf, Node, Not, Test, write_text
-from policies.conditions.catalogue import CIVIL, Kind
-from policies.rules import ACTION_WORDS, OWNERS, RULES_MOST, WINDOW_WORDS, Rule, rules_from_json
+from policies.conditions import ALWAYS, AllOf, AnyOf, Kind, Node, Not, Test, write_text
+from policies.rules import ACTION_WORDS, CATALOGUE, OWNERS, RULES_MOST, WINDOW_WORDS, Rule, rules_from_json
 
 #: Comparisons a row form shows; more are written as text.
 ROWS_MOST = 6
@@ -22,7 +21,7 @@ OPERATORS = [
     ("is", "is"), ("in", "is one of"), ("starts", "begins with"), ("contains", "contains"), ("within", "is within"),
     ("at_least", "is at least"), ("below", "is below"),
 ]  # fmt: skip
-FIELD_CHOICES = [(known.name, known.label, known.hint) for known in FIELDS.values()]
+FIELD_CHOICES = [(known.name, known.label, known.hint) for known in CATALOGUE.fields.values()]
 ACTION_CHOICES = [(action.value, f"{words[0].upper()}{words[1:]}") for action, words in ACTION_WORDS.items()]
 BEYOND_SERVICES = [("", "any service"), *((name, name.replace("_", " ")) for name in SERVICE_NAMES.values())]
 BEYOND_WINDOWS = [("", "any window"), *((key, f"{words} limits") for key, words in WINDOW_WORDS.items())]
@@ -159,7 +158,7 @@ def _when(form: RuleForm) -> Any:
         return form.text or None
     parts = []
     for row in form.rows:
-        known = FIELDS.get(row.field)
+        known = CATALOGUE.field_named(row.field)
         values: Any = [value.strip() for value in row.value.split(",") if value.strip()]
         op = row.op or "is"
         if len(values) > 1 and op == "is":
@@ -167,7 +166,7 @@ def _when(form: RuleForm) -> Any:
         if known and known.kind in (Kind.TIME, Kind.DATE) and op in ("is", "in"):
             op = "within"
         test: dict[str, Any] = {"field": row.field, "op": op, "value": values}
-        if row.clock and known and known.kind in CIVIL:
+        if row.clock and known and known.is_civil:
             test["clock"] = row.clock
         parts.append({"not": test} if row.negated else test)
     if not parts:
