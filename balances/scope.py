@@ -28,12 +28,16 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One role on one place. `account_ids` None: the whole enterprise; `line_ids`: single lines (employees)."""
+    """One role on one place. `account_ids` None: the whole enterprise; `line_ids`: single lines (employees).
+
+    `person_ids`: who the principal is, for what is theirs alone: nothing else opens personal usage (docs/byod.md).
+    """
 
     enterprise_id: int
     verbs: frozenset[Verb]
     account_ids: frozenset[int] | None = None
     line_ids: frozenset[int] = frozenset()
+    person_ids: frozenset[int] = frozenset()
 
     @property
     def is_whole_enterprise(self) -> bool:
@@ -71,6 +75,14 @@ class Scope:
                 ids |= grant.line_ids
         return frozenset(ids)
 
+    def person_ids(self, verb: Verb = Verb.VIEW) -> frozenset[int]:
+        """People whom the principal is: what is personal is theirs alone."""
+        ids: set[int] = set()
+        for grant in self.grants:
+            if verb in grant.verbs:
+                ids |= grant.person_ids
+        return frozenset(ids)
+
     def allows(self, verb: Verb, *, enterprise_id: int, account_id: int | None = None) -> bool:
         """Whether `verb` may be done in the enterprise, or on the one account where `account_id` is given."""
         return any(
@@ -84,7 +96,9 @@ class Scope:
         """The same places with no more than `verbs`: how an API token holds less than its maker."""
         kept = frozenset(verbs)
         grants = tuple(
-            Grant(g.enterprise_id, g.verbs & kept, g.account_ids, g.line_ids) for g in self.grants if g.verbs & kept
+            Grant(g.enterprise_id, g.verbs & kept, g.account_ids, g.line_ids, g.person_ids)
+            for g in self.grants
+            if g.verbs & kept
         )
         return Scope(grants, self.operator_ids if Verb.ADMINISTER in kept else frozenset())
 
@@ -132,5 +146,42 @@ def scoped(
         "ScopedQuerySet",
         (ScopedQuerySet,),
         {"enterprise_field": enterprise, "account_field": account, "line_field": line},
+    )
+    return models.Manager.from_queryset(queryset)()
+
+
+class PersonalQuerySet(models.QuerySet):
+    """What belongs to one person: the wall. Only the person reaches it, and, where `operator_field` names a column, the
+    operator's staff, who run personal accounts; never a manager of the enterprise.
+    """
+
+    person_field: str = "person_id"
+    enterprise_field: str = "enterprise_id"
+    operator_field: str | None = None
+
+    def within(self, scope: Scope, verb: Verb = Verb.VIEW):
+        """Only the rows of people whom the holder of `scope` is, and those of the operator that it administers."""
+        reach = Q(
+            **{
+                f"{self.person_field}__in": scope.person_ids(verb),
+                f"{self.enterprise_field}__in": scope.enterprise_ids(verb),
+            }
+        )
+        if self.operator_field and scope.operator_ids:
+            reach |= Q(
+                **{
+                    f"{self.operator_field}__in": scope.operator_ids,
+                    f"{self.enterprise_field}__in": scope.whole_enterprise_ids(verb),
+                }
+            )
+        return self.filter(reach)
+
+
+def personal(*, person: str = "person_id", enterprise: str = "enterprise_id", operator: str | None = None):
+    """A manager whose querysets are behind the wall."""
+    queryset = type(
+        "PersonalQuerySet",
+        (PersonalQuerySet,),
+        {"person_field": person, "enterprise_field": enterprise, "operator_field": operator},
     )
     return models.Manager.from_queryset(queryset)()

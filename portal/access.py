@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from balances.models import Account, Enterprise, Line
 from balances.scope import Grant, Scope, Verb
-from portal.models import ApiToken, Membership, Role, User
+from portal.models import ApiToken, Membership, PersonClaim, Role, User
 
 ROLE_VERBS: dict[str, frozenset[Verb]] = {
     Role.OWNER: frozenset({Verb.VIEW, Verb.MANAGE, Verb.INGEST}),
@@ -67,6 +67,10 @@ def scope_of(user: User | AnonymousUser) -> Scope:
             grants.append(Grant(membership.enterprise_id, verbs, below[membership.account_id]))
         else:
             grants.append(Grant(membership.enterprise_id, verbs))
+    # What is personal opens to who proved to be the person, whatever roles an employer gives or takes.
+    claims = PersonClaim.objects.filter(user=user, confirmed_at__isnull=False, ended_at__isnull=True)
+    for enterprise_id, person_id in claims.values_list("enterprise_id", "person_id"):
+        grants.append(Grant(enterprise_id, frozenset({Verb.VIEW}), frozenset(), person_ids=frozenset({person_id})))
     return Scope(tuple(grants), frozenset(operator_ids))
 
 

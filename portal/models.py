@@ -29,11 +29,14 @@ from portal.notice_models import (
     WatchMark,
     WebhookEndpoint,
 )
+from portal.personal_models import Contest, ContestState, PersonClaim
 
 __all__ = [
     "ApiToken",
     "Channel",
     "ColumnProfile",
+    "Contest",
+    "ContestState",
     "Delivery",
     "DeliveryState",
     "Digest",
@@ -48,6 +51,7 @@ __all__ = [
     "NoticePreference",
     "NoticeSettings",
     "OutboxMark",
+    "PersonClaim",
     "Role",
     "Severity",
     "Silence",

@@ -12,6 +12,7 @@ from .accounts import (
     NumberAssignment,
     Operator,
     Person,
+    PersonAssignment,
 )
 from .allocations import Allocation, Exchange
 from .audit import AuditEvent
@@ -20,6 +21,22 @@ from .caps import DrawCap, DrawUse
 from .contracts import Allowance, Contract, ContractVersion, ExchangeRate, Rate, Zone
 from .counters import Counter, Crossing, Threshold
 from .ledger import Entry
+from .masking import MaskingDeclaration, MaskingRule
+from .personal import (
+    OpenPersonalUsage,
+    OpenReason,
+    OpenState,
+    PersonalAccount,
+    PersonalAccountKind,
+    PersonalAllowance,
+    PersonalBucket,
+    PersonalEntry,
+    PersonalEntryKind,
+    PersonalRate,
+    PersonalTariff,
+    PersonalTariffVersion,
+)
+from .profiles import DeclaredField, LineProfile
 from .tags import LineTag
 from .trading import Loan, Offer, OfferAct, StandingRun, StandingTransfer, Trade, TradingTerms
 from .usage import ChargeLine, SuspendedUsage, UsageBatch, UsageIdentity, UsagePart, UsageRecord, UsageSource
@@ -38,6 +55,7 @@ __all__ = [
     "ContractVersion",
     "Counter",
     "Crossing",
+    "DeclaredField",
     "Device",
     "DrawCap",
     "DrawUse",
@@ -47,13 +65,29 @@ __all__ = [
     "ExchangeRate",
     "Line",
     "LineAssignment",
+    "LineProfile",
     "LineTag",
     "Loan",
+    "MaskingDeclaration",
+    "MaskingRule",
     "NumberAssignment",
     "Offer",
     "OfferAct",
+    "OpenPersonalUsage",
+    "OpenReason",
+    "OpenState",
     "Operator",
     "Person",
+    "PersonAssignment",
+    "PersonalAccount",
+    "PersonalAccountKind",
+    "PersonalAllowance",
+    "PersonalBucket",
+    "PersonalEntry",
+    "PersonalEntryKind",
+    "PersonalRate",
+    "PersonalTariff",
+    "PersonalTariffVersion",
     "Rate",
     "Reservation",
     "StandingRun",

@@ -254,6 +254,29 @@ class LineAssignment(models.Model):
         ]
 
 
+class PersonAssignment(models.Model):
+    """Whose line it was, and when: personal usage is theirs who used it, whoever has the line now (SCENARIOS 16)."""
+
+    enterprise = models.ForeignKey(Enterprise, on_delete=models.PROTECT, related_name="+")
+    line = models.ForeignKey(Line, on_delete=models.CASCADE, related_name="person_assignments")
+    person = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="line_assignments")
+    during = DateTimeRangeField()
+
+    objects = scoped(account="line__account_id", line="line_id")
+
+    class Meta:
+        constraints = [
+            ExclusionConstraint(
+                name="person_assignment_no_overlap",
+                expressions=[
+                    (Func("line_id", "line_id", models.Value("[]"), function="int8range"), "&&"),
+                    ("during", RangeOperators.OVERLAPS),
+                ],
+            ),
+        ]
+        indexes = [models.Index(fields=["person"], name="person_assignment_lines")]
+
+
 class NumberKind(models.IntegerChoices):
     MSISDN = 1, "MSISDN"
     IMSI = 2, "IMSI"

@@ -35,7 +35,8 @@ class _CounterQuerySet(ScopedQuerySet):
     account_field = None
 
     def within(self, scope: Scope, verb: Verb = Verb.VIEW):
-        """Counters of accounts in reach, and of the lines in reach."""
+        """What the company pays, of accounts and lines in reach. What people pay themselves is behind the wall: its
+        totals are `balances.selectors.personal`'s matter."""
         reach = Q(enterprise_id__in=scope.whole_enterprise_ids(verb))
         enterprise_ids = scope.enterprise_ids(verb)
         if account_ids := scope.account_ids(verb):
@@ -43,7 +44,7 @@ class _CounterQuerySet(ScopedQuerySet):
         if account_ids or scope.line_ids(verb):
             lines = Line.objects.within(scope, verb).order_by().values("id")
             reach |= Q(owner_kind=OwnerKind.LINE, owner_id__in=lines, enterprise_id__in=enterprise_ids)
-        return self.filter(reach)
+        return self.filter(reach, payer=Payer.CORPORATE)
 
     def of_lines(self, lines: QuerySet[Line]):
         """Counters of these lines, found in the key line by line.

@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from balances.models.contracts import SERVICE_CHOICES
 from balances.models.counters import Payer
-from balances.scope import scoped
+from balances.scope import Scope, ScopedQuerySet, Verb, scoped
 
 
 class UsageSource(models.Model):
@@ -121,8 +121,37 @@ class UsageIdentity(models.Model):
         verbose_name_plural = "usage identities"
 
 
+class _WalledQuerySet(ScopedQuerySet):
+    """Usage behind the wall: corporate rows by account and line, personal ones only for their own person."""
+
+    person_field = "person_id"
+
+    def within(self, scope: Scope, verb: Verb = Verb.VIEW):
+        """Corporate rows in reach, and the personal rows of people whom the holder of `scope` is."""
+        corporate = super().within(scope, verb).filter(payer=Payer.CORPORATE)
+        person_ids = scope.person_ids(verb)
+        if not person_ids:
+            return corporate
+        theirs = {f"{self.person_field}__in": person_ids, f"{self.enterprise_field}__in": scope.enterprise_ids(verb)}
+        return corporate | self.filter(payer=Payer.PERSONAL, **theirs)
+
+
+class _UsageQuerySet(_WalledQuerySet):
+    line_field = "line_id"
+
+
+class _ChargeLineQuerySet(_WalledQuerySet):
+    account_field = "usage__account_id"
+    line_field = "usage__line_id"
+    person_field = "usage__person_id"
+
+
 class UsageRecord(models.Model):
-    """One CDR as charged: what was used, by which line, for which account, when. Partitioned by month of `used_at`."""
+    """What one payer has of one CDR, as charged: what was used, by which line, for which account, when.
+
+    Nearly always that is the whole CDR; one of which both payers have a part becomes two records, the corporate one
+    with the identity; the personal one names it (docs/byod.md). Partitioned by month of `used_at`.
+    """
 
     id = models.BigIntegerField(primary_key=True)
     enterprise = models.ForeignKey(
@@ -152,8 +181,20 @@ class UsageRecord(models.Model):
     attributes = models.JSONField(null=True, help_text="Whatever else the network's message said.")
     charge_sequence = models.BigIntegerField()
     charged_at = models.DateTimeField()
+    payer = models.SmallIntegerField(choices=Payer, default=Payer.CORPORATE)
+    counterpart_id = models.BigIntegerField(
+        null=True, help_text="Of a personal record: the company's record of the same CDR, where it has a part, too."
+    )
+    person = models.ForeignKey(
+        "balances.Person",
+        on_delete=models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        db_constraint=False,
+        help_text="Of a personal record: who used the line then.",
+    )
 
-    objects = scoped(line="line_id")
+    objects = models.Manager.from_queryset(_UsageQuerySet)()
 
     class Meta:
         managed = False
@@ -165,7 +206,10 @@ class ChargeLine(models.Model):
 
     `bucket_ids` and `bucket_units` run in step; units = sum of draws + overage. `refused_units` were used and, by a
     limit or a policy, not granted: neither drawn nor priced nor counted. `path` is the chain of accounts at the time of
-    use. Stored to be explained: nothing in it depends on today's configuration.
+    use. A personal leg (`payer` 2) has nothing in the corporate columns: what it drew and cost is in the personal ones,
+    so that no sum of the company's can hold any of it; what is refused or granted on credit stands as
+    `OpenPersonalUsage`. Version and rate are the contract's, by which it was rounded. Stored to be explained: nothing
+    in it depends on today's configuration.
     """
 
     pk = models.CompositePrimaryKey("usage_id", "number")
@@ -195,8 +239,19 @@ class ChargeLine(models.Model):
         max_length=200, help_text="Codes, space-separated; `portal.charging.reasons` words them."
     )
     charge_sequence = models.BigIntegerField()
+    rule_id = models.BigIntegerField(null=True, help_text="Steering rule: its version's id * 100 + place; 0: default.")
+    part = models.SmallIntegerField(null=True, help_text="Which part of the rule's outcome, from 1.")
+    personal_account = models.ForeignKey(
+        "balances.PersonalAccount", on_delete=models.DO_NOTHING, null=True, related_name="+", db_constraint=False
+    )
+    personal_rate = models.ForeignKey(
+        "balances.PersonalRate", on_delete=models.DO_NOTHING, null=True, related_name="+", db_constraint=False
+    )
+    personal_bucket_ids = ArrayField(models.BigIntegerField(), default=list)
+    personal_bucket_units = ArrayField(models.BigIntegerField(), default=list)
+    personal_micros = models.BigIntegerField(default=0)
 
-    objects = scoped(account="usage__account_id", line="usage__line_id")
+    objects = models.Manager.from_queryset(_ChargeLineQuerySet)()
 
     class Meta:
         managed = False

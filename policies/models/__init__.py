@@ -14,9 +14,21 @@ from .limits import (
     Window,
 )
 from .policies import Policy, PolicyState, PolicyVersion
+from .steering import (
+    BudgetMeasure,
+    BudgetOwner,
+    NumberList,
+    NumberListEntry,
+    Steering,
+    SteeringUse,
+    SteeringVersion,
+    Trip,
+)
 from .templates import PolicyTemplate
 
 __all__ = [
+    "BudgetMeasure",
+    "BudgetOwner",
     "Consent",
     "ConsentKind",
     "Exemption",
@@ -24,6 +36,8 @@ __all__ = [
     "LimitCrossing",
     "LimitUse",
     "Measure",
+    "NumberList",
+    "NumberListEntry",
     "Policy",
     "PolicyState",
     "PolicyTemplate",
@@ -31,5 +45,9 @@ __all__ = [
     "Restriction",
     "RestrictionAction",
     "RestrictionState",
+    "Steering",
+    "SteeringUse",
+    "SteeringVersion",
+    "Trip",
     "Window",
 ]
