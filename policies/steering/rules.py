@@ -157,9 +157,7 @@ def amount_words(part: Part, currency: str = "") -> str:
 # --- JSON ------------------------------------------------------------------------------------------------------------
 
 
-def terms_from_json(
-    rules: Any, default: Any = None, missing: Any = None, *, catalogue: Catalogue = BUILT_IN
-) -> Terms:
+def terms_from_json(rules: Any, default: Any = None, missing: Any = None, *, catalogue: Catalogue = BUILT_IN) -> Terms:
     """What a version says, checked. Raises SteeringFault."""
     return Terms(
         rules_from_json(rules, catalogue=catalogue),
@@ -231,9 +229,7 @@ def parts_from_json(data: Any, where: str) -> Parts:
         raise SteeringFault(f"use {' or '.join(PAYERS)}, or a list of parts.", where)
     if len(data) > PARTS_MOST:
         raise SteeringFault(f"at most {PARTS_MOST} parts fit.", where)
-    parts = tuple(
-        _part(one, f"{where}[{number}]", is_last=number == len(data) - 1) for number, one in enumerate(data)
-    )
+    parts = tuple(_part(one, f"{where}[{number}]", is_last=number == len(data) - 1) for number, one in enumerate(data))
     for number in range(len(parts)):
         together = 0
         for part in parts[number:]:
