@@ -1,6 +1,6 @@
-"""People, devices and lines: the only writer of Person, Device, Line, LineAssignment and NumberAssignment.
+"""People, devices and lines: the only writer of Person, Device, Line and of its three kinds of assignment.
 
-Owns: who and what there is, to which account a line belongs and which numbers it has, now and over time.
+Owns: who and what there is; to which account a line belongs, whose it is and which numbers it has, now and over time.
 Never touches the tree or a balance; usage that was charged stays where it was charged, whatever is re-dated
 here.
 
@@ -25,7 +25,7 @@ from balances import audit, fields, inventory_loads, locks
 from balances.errors import Refused
 from balances.inventory_loads import DeviceRow, LineRow, PersonRow, load_devices, load_lines, load_people
 from balances.models import Account, Device, Enterprise, Line, LineAssignment, NumberAssignment, Person
-from balances.models.accounts import DeviceOwnership, LineStatus, NumberKind
+from balances.models.accounts import DeviceOwnership, LineStatus, NumberKind, PersonAssignment
 
 __all__ = [
     "AlreadyUsed",
@@ -166,6 +166,7 @@ def add_line(
         )
         during = DateTimeTZRange(since, None)
         LineAssignment.objects.create(enterprise=enterprise, line=line, account=account, during=during)
+        _give_person(line, during)
         _give_number(line, NumberKind.MSISDN, msisdn, during)
         if imsi:
             _give_number(line, NumberKind.IMSI, imsi, during)
@@ -226,7 +227,7 @@ def assign_line(*, line: Line, account: Account, from_at: datetime, actor: str, 
 
 
 def set_line_status(*, line: Line, status: str, actor: str, at: datetime) -> Line:
-    """Suspend, resume or retire a line. Retiring ends its assignment and frees its numbers, for good.
+    """Suspend, resume or retire a line. Retiring ends its assignments and frees its numbers, for good.
 
     Raises Retired, Unreadable, Busy.
     """
@@ -239,6 +240,7 @@ def set_line_status(*, line: Line, status: str, actor: str, at: datetime) -> Lin
         line.save(update_fields=["status"])
         if status == LineStatus.RETIRED:
             _end(LineAssignment.objects.filter(line=line), at)
+            _end(PersonAssignment.objects.filter(line=line), at)
             _end(NumberAssignment.objects.filter(line=line), at)
         _record_line(line, f"line.{status}", {"from": before, "to": status}, actor, at)
         return line
@@ -273,15 +275,8 @@ def change_number(*, line: Line, kind: NumberKind, number: str, from_at: datetim
         before = getattr(line, field)
         _show_today(line.enterprise_id, at, line.id)
         line.refresh_from_db()
-        audit.record(
-            enterprise_id=line.enterprise_id,
-            account_id=line.account_id,
-            actor=actor,
-            action=f"line.{field}_changed",
-            subject=str(line),
-            detail={"from": before, "to": number, "from_at": from_at.isoformat()},
-            at=at,
-        )
+        detail = {"from": before, "to": number, "from_at": from_at.isoformat()}
+        _record_line(line, f"line.{field}_changed", detail, actor, at)
         return line
 
 
@@ -300,7 +295,8 @@ def change_device(*, line: Line, device: Device | None, actor: str, at: datetime
 
 
 def change_person(*, line: Line, person: Person | None, actor: str, at: datetime) -> Line:
-    """Hand a line to another person, or to nobody; who uses it sees it from now on. Raises NotFound, Retired, Busy."""
+    """Hand a line to another person, or to nobody; who uses it sees it from now on. What was used before stays theirs
+    who had it then. Raises NotFound, Retired, Busy."""
     with locks.enterprise(line.enterprise_id):
         line = _line_in_service(line)
         person = _own(Person.objects.all(), line.enterprise_id, person, "person")
@@ -309,6 +305,8 @@ def change_person(*, line: Line, person: Person | None, actor: str, at: datetime
             return line
         line.person = person
         line.save(update_fields=["person"])
+        _end(PersonAssignment.objects.filter(line=line), at)
+        _give_person(line, DateTimeTZRange(at, None))
         _record_line(line, "line.person_changed", {"from": str(before or ""), "to": str(person or "")}, actor, at)
         return line
 
@@ -454,6 +452,12 @@ def _give_number(line: Line, kind: NumberKind, number: str, during: DateTimeTZRa
             )
     except IntegrityError:
         raise AlreadyUsed(inventory_loads.not_available(wanted), field=field) from None
+
+
+def _give_person(line: Line, during: DateTimeTZRange) -> None:
+    """Note whose the line is from now on, if it is anybody's."""
+    if line.person is not None:
+        PersonAssignment.objects.create(enterprise_id=line.enterprise_id, line=line, person=line.person, during=during)
 
 
 def _end(intervals: QuerySet, at: datetime) -> None:

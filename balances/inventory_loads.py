@@ -18,7 +18,7 @@ from balances import audit, fields, loading, locks
 from balances.errors import Refused
 from balances.loading import LoadResult, Problems
 from balances.models import Account, Device, Enterprise, Line, LineAssignment, NumberAssignment, Person
-from balances.models.accounts import DeviceOwnership, LineStatus, NumberKind
+from balances.models.accounts import DeviceOwnership, LineStatus, NumberKind, PersonAssignment
 
 
 class TakenMeanwhile(Refused):
@@ -134,7 +134,7 @@ def load_lines(*, enterprise: Enterprise, rows: Sequence[LineRow], actor: str, a
         good = [line for line in placed if line.row not in problems.rows]
         _write_lines(enterprise.id, good, at)
         if len(good) >= loading.ROWS_TO_ANALYZE:
-            loading.analyze_after_commit(Line, LineAssignment, NumberAssignment)
+            loading.analyze_after_commit(Line, LineAssignment, PersonAssignment, NumberAssignment)
         _record(enterprise, "lines.loaded", len(good), actor, at)
         return problems.result(len(good))
 
@@ -364,6 +364,15 @@ def _write_lines(enterprise_id: int, lines: Sequence[_ReadLine], at: datetime) -
         LineAssignment,
         ["enterprise_id", "line_id", "account_id", "during"],
         ((enterprise_id, i, n.account_id, loading.interval(n.starts_at)) for i, n in zip(ids, lines, strict=True)),
+    )
+    loading.copy(
+        PersonAssignment,
+        ["enterprise_id", "line_id", "person_id", "during"],
+        (
+            (enterprise_id, i, n.person_id, loading.interval(n.starts_at))
+            for i, n in zip(ids, lines, strict=True)
+            if n.person_id is not None
+        ),
     )
     try:
         with transaction.atomic():

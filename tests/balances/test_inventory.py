@@ -13,8 +13,8 @@ from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from balances import fields, inventory
 from balances.errors import Refused
 from balances.inventory import DeviceRow, LineRow, PersonRow
-from balances.models import AuditEvent, Device, Line, LineAssignment, NumberAssignment, Person
-from balances.models.accounts import DeviceOwnership, LineStatus, NumberKind
+from balances.models import AuditEvent, ChargingState, Device, Line, LineAssignment, NumberAssignment, Person
+from balances.models.accounts import DeviceOwnership, LineStatus, NumberKind, PersonAssignment
 from tests.cast import ACTOR, FEBRUARY, MARCH, NOW, Cast, imei
 
 BY = {"actor": ACTOR, "at": NOW}
@@ -30,6 +30,12 @@ def held(line: Line) -> list[tuple[str, Any, Any]]:
 def numbers(line: Line, kind: NumberKind = NumberKind.MSISDN) -> list[tuple[int, Any, Any]]:
     rows = NumberAssignment.objects.filter(line=line, kind=kind).order_by("during")
     return [(row.number, row.during.lower, row.during.upper) for row in rows]
+
+
+def whose(line: Line) -> list[tuple[str, Any, Any]]:
+    """The people of a line over time."""
+    rows = PersonAssignment.objects.filter(line=line).select_related("person").order_by("during")
+    return [(row.person.number, row.during.lower, row.during.upper) for row in rows]
 
 
 def add_line(cast: Cast, msisdn: str, **more: Any) -> Line:
@@ -240,6 +246,60 @@ class TestStatusAndNumbers:
         assert inventory.change_device(line=line, device=None, **BY).device is None
         with pytest.raises(inventory.NotFound):
             inventory.change_device(line=line, device=cast.borealis.devices[0], **BY)
+
+
+class TestHandingOver:
+    """Whose a line was, and when: personal usage is charged to who had it then."""
+
+    def test_a_line_is_its_persons_from_its_first_day(self, cast: Cast) -> None:
+        assert whose(cast.aurora.lines["emil phone"]) == [("P-1", FEBRUARY, None)]
+        assert whose(cast.aurora.lines["press 7"]) == []
+
+    def test_ends_what_was_and_begins_what_is(self, cast: Cast) -> None:
+        line, frida = cast.aurora.lines["emil phone"], cast.aurora.people["P-2"]
+        inventory.change_person(line=line, person=frida, **BY)
+        assert whose(line) == [("P-1", FEBRUARY, NOW), ("P-2", NOW, None)]
+        inventory.change_person(line=line, person=None, actor=ACTOR, at=NOW + DAY)
+        assert whose(line) == [("P-1", FEBRUARY, NOW), ("P-2", NOW, NOW + DAY)]
+        inventory.change_person(line=line, person=cast.aurora.people["P-1"], actor=ACTOR, at=NOW + 2 * DAY)
+        assert whose(line)[-1] == ("P-1", NOW + 2 * DAY, None)
+
+    def test_at_the_same_instant_leaves_nothing_empty_and_nothing_twice(self, cast: Cast) -> None:
+        line, emil, frida = cast.aurora.lines["emil phone"], cast.aurora.people["P-1"], cast.aurora.people["P-2"]
+        for person in (frida, None, emil, frida):
+            inventory.change_person(line=line, person=person, **BY)
+        assert whose(line) == [("P-1", FEBRUARY, NOW), ("P-2", NOW, None)]
+
+    def test_to_who_has_it_changes_nothing(self, cast: Cast) -> None:
+        line = cast.aurora.lines["emil phone"]
+        inventory.change_person(line=line, person=cast.aurora.people["P-1"], **BY)
+        assert whose(line) == [("P-1", FEBRUARY, None)]
+
+    def test_retiring_ends_it(self, cast: Cast) -> None:
+        line = cast.aurora.lines["emil phone"]
+        inventory.set_line_status(line=line, status="retired", **BY)
+        assert whose(line) == [("P-1", FEBRUARY, NOW)]
+
+    def test_one_that_was_handed_over_and_retired_at_once_was_never_the_others(self, cast: Cast) -> None:
+        line = cast.aurora.lines["emil phone"]
+        inventory.change_person(line=line, person=cast.aurora.people["P-2"], **BY)
+        inventory.set_line_status(line=line, status="retired", **BY)
+        assert whose(line) == [("P-1", FEBRUARY, NOW)]
+
+    def test_a_load_gives_each_line_to_its_person(self, cast: Cast) -> None:
+        rows = [
+            LineRow(2, "491715550001", "NORTH", person_number="P-2", assigned_from=MARCH),
+            LineRow(3, "491715550002", "NORTH"),
+        ]
+        assert inventory.load_lines(enterprise=cast.aurora.enterprise, rows=rows, **BY).created == 2
+        assert whose(Line.objects.get(msisdn="491715550001")) == [("P-2", MARCH, None)]
+        assert whose(Line.objects.get(msisdn="491715550002")) == []
+
+    def test_raises_the_configuration_version(self, cast: Cast) -> None:
+        state = ChargingState.objects.filter(enterprise=cast.aurora.enterprise)
+        before = state.get().configuration_version
+        inventory.change_person(line=cast.aurora.lines["emil phone"], person=cast.aurora.people["P-2"], **BY)
+        assert state.get().configuration_version > before
 
 
 class TestLoads:
