@@ -18,7 +18,7 @@ from django.db import connection
 from balances import audit, fields, locks
 from balances.errors import Refused
 from balances.models import Account, Counter, DrawCap, DrawUse, Line
-from balances.models.counters import Grain, OwnerKind
+from balances.models.counters import Grain, OwnerKind, Payer
 from balances.units import SERVICE_NAMES
 
 #: (owner kind, owner id, service)
@@ -96,7 +96,12 @@ def _begin_counts(cap: DrawCap, at: datetime) -> None:
     """Count what was drawn in the cycles of late, so that whoever sets a cap waits for it, and charging does not."""
     kind, owner_id, service = owner = owner_of(cap)
     counters = Counter.objects.filter(
-        enterprise_id=cap.enterprise_id, owner_kind=kind, owner_id=owner_id, grain=Grain.CYCLE, service=service
+        enterprise_id=cap.enterprise_id,
+        owner_kind=kind,
+        owner_id=owner_id,
+        grain=Grain.CYCLE,
+        service=service,
+        payer=Payer.CORPORATE,
     )
     starts = set(counters.filter(period_start__gte=at - LONGEST_SESSION).values_list("period_start", flat=True))
     with connection.cursor() as cursor:
@@ -132,6 +137,7 @@ _DRAWN = """
         CROSS JOIN LATERAL unnest(l.bucket_ids, l.bucket_units) AS d (bucket_id, units)
         JOIN balances_bucket b ON b.id = d.bucket_id
     WHERE l.enterprise_id = %(enterprise)s AND l.cycle_start = %(cycle_start)s AND l.used_at >= %(oldest)s
+        AND l.payer = 1
         AND b.service = %(service)s AND b.account_id IS NOT NULL AND {above}
 """
 _ABOVE_ACCOUNT = (
@@ -187,7 +193,7 @@ def _with_usage(cursor, enterprise_id: int, owners: Iterable[Owner], cycle_start
         FROM unnest(%s::smallint[], %s::bigint[], %s::smallint[]) AS t (kind, owner, service)
         WHERE EXISTS (SELECT FROM balances_counter c WHERE c.enterprise_id = %s AND c.owner_kind = t.kind
             AND c.owner_id = t.owner AND c.grain = %s AND c.period_start = %s AND c.service = t.service
-            AND c.used_units > c.overage_units)
+            AND c.payer = 1 AND c.used_units > c.overage_units)
         """,
         [kinds, owner_ids, services, enterprise_id, int(Grain.CYCLE), cycle_start],
     )

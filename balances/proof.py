@@ -152,13 +152,13 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "charge-line-is-draws-and-overage",
-        "The units of a charge line are what it drew plus its overage.",
+        "The units of the company's charge line are what it drew plus its overage.",
         """
         SELECT format('charge line %%s/%%s: %%s units, %%s drawn, %%s overage', usage_id, number, units, drawn,
             overage_units)
         FROM (SELECT *, (SELECT coalesce(sum(d), 0) FROM unnest(bucket_units) d) AS drawn FROM balances_chargeline
               WHERE enterprise_id = coalesce(%(enterprise)s, enterprise_id)) l
-        WHERE units <> drawn + overage_units
+        WHERE payer = 1 AND units <> drawn + overage_units
         """,
     ),
     Check(
@@ -233,15 +233,15 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "charged-once",
-        "Each record that a part counts as charged is one usage record, and each usage record is counted.",
+        "Each record that a part counts as charged is one usage record, or the two of a fork; each of them is counted.",
         """
         SELECT format('part %%s: %%s charged, %%s usage records', coalesce(p.id, u.part_id),
             coalesce(p.charged_count, 0),
             coalesce(u.records, 0))
         FROM (SELECT id, charged_count FROM balances_usagepart WHERE charged_count > 0
                 AND enterprise_id IS NOT DISTINCT FROM coalesce(%(enterprise)s, enterprise_id)) p
-            FULL JOIN (SELECT part_id, count(*) AS records FROM balances_usagerecord
-                WHERE enterprise_id IS NOT DISTINCT FROM coalesce(%(enterprise)s,
+            FULL JOIN (SELECT part_id, count(*) FILTER (WHERE counterpart_id IS NULL) AS records
+                FROM balances_usagerecord WHERE enterprise_id IS NOT DISTINCT FROM coalesce(%(enterprise)s,
                     enterprise_id) GROUP BY part_id) u ON u.part_id = p.id
         WHERE p.charged_count IS DISTINCT FROM u.records
         """,
@@ -263,7 +263,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "one-usage-record-an-identity",
-        "Each usage record holds its identity, and no identity points into the void.",
+        "Each usage record holds its identity, of a fork the company's; no identity points into the void.",
         """
         SELECT format('%%s of source %%s: identity %%s, usage record %%s', coalesce(i.source_record_id,
             u.source_record_id),
@@ -271,9 +271,31 @@ CHECKS: tuple[Check, ...] = (
         FROM (SELECT * FROM balances_usageidentity WHERE usage_id > 0
                 AND enterprise_id = coalesce(%(enterprise)s, enterprise_id)) i
             FULL JOIN (SELECT id, enterprise_id, source_id, source_record_id FROM balances_usagerecord
-                WHERE enterprise_id = coalesce(%(enterprise)s, enterprise_id)) u ON u.id = i.usage_id
+                WHERE counterpart_id IS NULL AND enterprise_id = coalesce(%(enterprise)s, enterprise_id)) u
+                ON u.id = i.usage_id
         WHERE (i.enterprise_id, i.source_id, i.source_record_id) IS DISTINCT FROM
               (u.enterprise_id, u.source_id, u.source_record_id)
+        """,
+    ),
+    Check(
+        "forks-share-their-place",
+        "The personal record of a fork names the company's record of the same record of the same part.",
+        """
+        SELECT format('usage record %%s: record %%s of part %%s; its counterpart %%s: record %%s of part %%s', p.id,
+            p.position, p.part_id, p.counterpart_id, c.position, c.part_id)
+        FROM balances_usagerecord p LEFT JOIN balances_usagerecord c ON c.id = p.counterpart_id AND c.payer = 1
+        WHERE p.counterpart_id IS NOT NULL AND p.enterprise_id = coalesce(%(enterprise)s, p.enterprise_id)
+            AND (p.enterprise_id, p.line_id, p.part_id, p.position, p.source_id, p.source_record_id) IS DISTINCT FROM
+                (c.enterprise_id, c.line_id, c.part_id, c.position, c.source_id, c.source_record_id)
+        """,
+    ),
+    Check(
+        "payer-of-a-record",
+        "A usage record and its charge lines have one payer.",
+        """
+        SELECT format('usage record %%s is paid by %%s, its charge line %%s by %%s', u.id, u.payer, l.number, l.payer)
+        FROM balances_usagerecord u JOIN balances_chargeline l ON l.usage_id = u.id AND l.used_at = u.used_at
+        WHERE u.enterprise_id = coalesce(%(enterprise)s, u.enterprise_id) AND l.payer <> u.payer
         """,
     ),
     Check(
@@ -300,7 +322,7 @@ CHECKS: tuple[Check, ...] = (
             AND t.enterprise_id = coalesce(%(enterprise)s, t.enterprise_id)
             AND EXISTS (SELECT FROM balances_chargeline l JOIN balances_usagerecord u
                     ON u.id = l.usage_id AND u.used_at = l.used_at JOIN balances_accountpath p ON p.id = l.path_id
-                WHERE l.enterprise_id = t.enterprise_id AND l.cycle_start = c.period_start
+                WHERE l.enterprise_id = t.enterprise_id AND l.payer = 1 AND l.cycle_start = c.period_start
                     AND u.service = t.service AND u.charged_at > t.created_at
                     AND (t.account_id = ANY (p.account_ids) OR t.line_id = u.line_id))
             AND NOT EXISTS (SELECT FROM balances_crossing x WHERE x.threshold_id = t.id

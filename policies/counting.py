@@ -12,7 +12,7 @@ from django.db.models import Sum
 
 from balances.models import Counter
 from balances.models.accounts import Line
-from balances.models.counters import Grain, OwnerKind
+from balances.models.counters import Grain, OwnerKind, Payer
 from policies.models import Limit
 
 #: Usage is never charged later than so many days after it was used (`portal.charging.terms.OLDEST_USAGE`).
@@ -27,12 +27,14 @@ PERIOD_START = """
         ELSE w.counts_from END
 """
 
-#: Limits `w` with the charge lines `l` of usage `u` that count towards them; `w` is the first of a succession.
+#: Limits `w` with the charge lines `l` of usage `u` that count towards them: the company's alone. `w` is the first of a
+#: succession.
 MATCHED = f"""
     policies_limit w
     JOIN balances_usagerecord u ON u.enterprise_id = w.enterprise_id
         AND u.used_at >= w.counts_from - interval '{OLDEST_DAYS} days'
     JOIN balances_chargeline l ON l.usage_id = u.id AND l.used_at = u.used_at AND l.starts_at >= w.counts_from
+        AND l.payer = 1
     JOIN balances_accountpath p ON p.id = l.path_id
     JOIN balances_contractversion v ON v.id = l.version_id
     JOIN balances_contract c ON c.id = v.contract_id
@@ -65,6 +67,7 @@ def _used_by_counters(limit: Limit, account_id: int) -> dict[datetime, int]:
         owner_id=account_id,
         grain=_GRAINS[limit.window],
         period_start__gte=limit.counts_from,
+        payer=Payer.CORPORATE,
     )
     if limit.service is not None:
         counters = counters.filter(service=limit.service)

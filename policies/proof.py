@@ -62,7 +62,7 @@ CHECKS: tuple[Check, ...] = (
                 FROM (SELECT * FROM policies_limit WHERE id = p.limit_id) AS w
                     JOIN balances_usagerecord u ON u.enterprise_id = w.enterprise_id
                     JOIN balances_chargeline l ON l.usage_id = u.id AND l.used_at = u.used_at
-                        AND l.starts_at >= w.counts_from
+                        AND l.payer = 1 AND l.starts_at >= w.counts_from
                     JOIN balances_accountpath a ON a.id = l.path_id
                     JOIN balances_contractversion v ON v.id = l.version_id
                     JOIN balances_contract c ON c.id = v.contract_id

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import connection
 
 from balances.models import AccountPath, ChargeLine, LineTag, Rate, Zone
+from balances.models.counters import Payer
 from balances.units import SERVICE_NAMES
 from policies import limits, windows
 from policies.decision import Action
@@ -31,7 +32,7 @@ _COLUMNS = """c.starts_at, u.line_id, c.path_id, u.service, u.zone_id, c.units, 
 _STRETCHES = """
     SELECT {columns} FROM balances_chargeline c
     JOIN balances_usagerecord u ON u.id = c.usage_id AND u.used_at = c.used_at
-    WHERE c.enterprise_id = %s AND c.used_at >= %s AND c.used_at < %s
+    WHERE c.enterprise_id = %s AND c.payer = 1 AND c.used_at >= %s AND c.used_at < %s
         AND u.enterprise_id = %s AND u.used_at >= %s AND u.used_at < %s
     ORDER BY c.charge_sequence, c.usage_id, c.number
 """
@@ -176,8 +177,9 @@ def _covering(limit: Limit, home: frozenset[int]) -> Callable[[int, int], bool]:
 
 
 def count(*, enterprise_id: int, since: datetime, until: datetime) -> int:
-    """How many charge lines a replay will read."""
-    return ChargeLine.objects.filter(enterprise_id=enterprise_id, used_at__gte=since, used_at__lt=until).count()
+    """How many charge lines a replay will read: the company's, of which alone policies and limits are asked."""
+    lines = ChargeLine.objects.filter(enterprise_id=enterprise_id, payer=Payer.CORPORATE)
+    return lines.filter(used_at__gte=since, used_at__lt=until).count()
 
 
 def batches(

@@ -30,7 +30,7 @@ class Charge:
 
 
 def latest_below(scope: Scope, account: Account, now: datetime, limit: int = 10) -> list[Charge]:
-    """The charges of the subtree that were used last. Three queries, whatever the number of lines."""
+    """What the company was charged for in the subtree and used last. Three queries, whatever the number of lines."""
     ids = list(Account.objects.within(scope).filter(tree.below(account)).order_by().values_list("id", flat=True))
     since, until = now - RECENT, now + AHEAD
     with connection.cursor() as cursor:
@@ -39,7 +39,8 @@ def latest_below(scope: Scope, account: Account, now: datetime, limit: int = 10)
             """
             SELECT u.id FROM unnest(%s::bigint[]) AS a (id) CROSS JOIN LATERAL (
                 SELECT id, used_at FROM balances_usagerecord
-                WHERE account_id = a.id AND used_at >= %s AND used_at < %s ORDER BY used_at DESC LIMIT %s
+                WHERE account_id = a.id AND payer = 1 AND used_at >= %s AND used_at < %s
+                ORDER BY used_at DESC LIMIT %s
             ) AS u ORDER BY u.used_at DESC, u.id DESC LIMIT %s
             """,
             [ids, since, until, limit, limit],

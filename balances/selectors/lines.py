@@ -12,7 +12,7 @@ from django.db.models.functions import TruncDay
 
 from balances.models import Account, Bucket, Line, LineAssignment, UsageRecord
 from balances.models.accounts import DrawAbove, LineStatus
-from balances.models.counters import OwnerKind
+from balances.models.counters import OwnerKind, Payer
 from balances.periods import day_of
 from balances.scope import Scope
 from balances.selectors import tree
@@ -129,12 +129,13 @@ class DayOfLine:
 
 
 def days_of(scope: Scope, line: Line, terms: Terms, service: int, now: datetime) -> list[DayOfLine]:
-    """A line's usage a day in the cycle up to now, from its records: lines have no counters by day."""
+    """What the company paid of a line a day in the cycle up to now, from records: lines have no counters by day."""
     if terms.cycle is None:
         return []
     rows = (
         UsageRecord.objects.within(scope)
-        .filter(line_id=line.id, service=service, used_at__gte=terms.cycle.starts_at, used_at__lt=terms.cycle.ends_at)
+        .filter(line_id=line.id, service=service, payer=Payer.CORPORATE)
+        .filter(used_at__gte=terms.cycle.starts_at, used_at__lt=terms.cycle.ends_at)
         .annotate(day=TruncDay("used_at", tzinfo=terms.zone))
         .order_by()
         .values("day")

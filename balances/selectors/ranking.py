@@ -8,7 +8,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
 
 from balances.models import Account, Counter, Crossing, Line, SuspendedUsage
 from balances.models.accounts import LineStatus
-from balances.models.counters import Grain, OwnerKind
+from balances.models.counters import Grain, OwnerKind, Payer
 from balances.models.usage import SuspenseState
 from balances.scope import Scope, Verb
 from balances.selectors import tree
@@ -135,6 +135,7 @@ def counters_of_line(terms: Terms) -> QuerySet[Counter]:
         owner_id=OuterRef("id"),
         grain=Grain.CYCLE,
         period_start=terms.cycle.starts_at if terms.cycle else None,
+        payer=Payer.CORPORATE,
     )
 
 

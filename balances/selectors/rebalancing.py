@@ -10,7 +10,7 @@ from django.db.models import Sum
 from balances import rebalancing
 from balances.models import Account, Bucket, Counter, TradingTerms
 from balances.models.buckets import BucketKind
-from balances.models.counters import Grain, OwnerKind
+from balances.models.counters import Grain, OwnerKind, Payer
 from balances.pace import DayUsage
 from balances.periods import day_of
 from balances.rebalancing import Lot, Party, Plan
@@ -120,6 +120,7 @@ def _demand(
         service=buckets[0].service if buckets else 0,
         period_start__gte=first.starts_at,
         period_start__lte=now,
+        payer=Payer.CORPORATE,
     )
     zones = {zone_id for bucket in buckets for zone_id in bucket.zone_ids}
     if zones and all(bucket.zone_ids for bucket in buckets):

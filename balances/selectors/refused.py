@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from django.db.models import Count, QuerySet, Sum
 
 from balances.models import Account, ChargeLine, Line, UsageRecord
+from balances.models.counters import Payer
 from balances.scope import Scope
 from balances.selectors import charges, tree
 from balances.selectors.charges import AHEAD, RECENT, Before
@@ -91,4 +92,5 @@ def _refused(
     if isinstance(owner, Line):
         return lines.filter(usage__line=owner)
     below = Account.objects.within(scope).filter(tree.below(owner)).order_by()
-    return lines.filter(usage__account_id__in=list(below.values_list("id", flat=True)))
+    accounts = list(below.values_list("id", flat=True))
+    return lines.filter(payer=Payer.CORPORATE, usage__account_id__in=accounts)

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from balances.models import Account, Counter, Line, UsageRecord
-from balances.models.counters import Grain, OwnerKind
+from balances.models.counters import Grain, OwnerKind, Payer
 from balances.selectors import charges, refused
 from balances.selectors.charges import Draw, Explanation, Stretch
 from balances.selectors.tree import below
@@ -49,7 +49,10 @@ class UsageQuery(OwnerQuery):
     """Which usage to list."""
 
     account = serializers.IntegerField(
-        required=False, min_value=1, max_value=BIGINT_MOST, help_text="With all accounts below it."
+        required=False,
+        min_value=1,
+        max_value=BIGINT_MOST,
+        help_text="With all accounts below it: what the company pays.",
     )
     service = ServiceField(required=False)
     refused = serializers.BooleanField(
@@ -204,7 +207,8 @@ class UsageRecords(Endpoint):
         else:
             top = self.find(Account.objects.all(), pk=query["account"])
             accounts = Account.objects.within(self.scope).filter(below(top)).order_by()
-            records = records.filter(account_id__in=list(accounts.values_list("id", flat=True)))
+            account_ids = list(accounts.values_list("id", flat=True))
+            records = records.filter(account_id__in=account_ids, payer=Payer.CORPORATE)
         if "service" in query:
             records = records.filter(service=query["service"])
         if query["refused"]:

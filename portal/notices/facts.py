@@ -15,7 +15,7 @@ from django.db.models import F, Q, Sum
 
 from balances.models import Account, Bucket, Counter, Line, Rate
 from balances.models.buckets import BucketKind
-from balances.models.counters import Grain, OwnerKind
+from balances.models.counters import Grain, OwnerKind, Payer
 from balances.pace import DayUsage, estimate
 from balances.scope import Grant, Scope, Verb
 from balances.selectors import overview
@@ -94,7 +94,7 @@ def _outlook(
     else:  # lines are counted by cycle alone
         counters = Counter.objects.filter(
             enterprise_id=enterprise_id, owner_kind=OwnerKind.LINE, owner_id=line.id if line else 0,
-            grain=Grain.CYCLE, period_start=terms.cycle.starts_at, service=service,
+            grain=Grain.CYCLE, period_start=terms.cycle.starts_at, service=service, payer=Payer.CORPORATE,
         )  # fmt: skip
         used = sum(counter.used_units for counter in counters)
         days = [DayUsage(terms.cycle.starts_at, max(at, terms.cycle.starts_at + timedelta(seconds=1)), used)]

@@ -14,7 +14,7 @@ from django.db.models import F, Sum
 
 from balances.models import Account, Bucket, Counter, Line
 from balances.models.buckets import BucketKind
-from balances.models.counters import Grain, OwnerKind
+from balances.models.counters import Grain, OwnerKind, Payer
 from balances.pace import DayUsage, Estimate, Outlook, estimate
 from balances.selectors import overview
 from balances.selectors.terms import Terms, snapshot, terms_at
@@ -134,7 +134,7 @@ def _of_lines(enterprise_id: int, buckets, terms: Terms, at: datetime) -> Iterat
     line_ids = {row["line_id"] for row in rows}
     counted = Counter.objects.filter(
         enterprise_id=enterprise_id, owner_kind=OwnerKind.LINE, owner_id__in=line_ids, grain=Grain.CYCLE,
-        period_start=terms.cycle.starts_at,
+        period_start=terms.cycle.starts_at, payer=Payer.CORPORATE,
     )  # fmt: skip
     used = {
         (row["owner_id"], row["service"]): int(row["units"])

@@ -1,7 +1,8 @@
 """Reads what charging has stored, after it is committed, for lines that leave their pattern and SIMs in new devices.
 
-Owns: WatchMark, LineDay, LineDevice. Charging knows nothing of it and waits for nothing of it. Each record is read
-once: an enterprise's charges are numbered under its lock, so all up to the number in its `ChargingState` are committed.
+Owns: WatchMark, LineDay, LineDevice; personal usage is not read, so that nobody is told of it. Charging knows nothing
+of all this and waits for nothing of it. Each record is read once: an enterprise's charges are numbered under its lock,
+so all up to the number in its `ChargingState` are committed.
 What was told, the counts and the marks are one transaction: killed anywhere, it is as if the turn had not been.
 """
 
@@ -39,7 +40,7 @@ _NEWS = """
     JOIN unnest(%(enterprises)s::bigint[], %(zones)s::text[], %(after)s::bigint[], %(upto)s::bigint[])
       AS e(enterprise_id, zone, after, upto)
       ON e.enterprise_id = u.enterprise_id AND u.charge_sequence > e.after AND u.charge_sequence <= e.upto
-    WHERE u.charged_at >= %(charged_since)s AND u.used_at >= %(used_since)s
+    WHERE u.charged_at >= %(charged_since)s AND u.used_at >= %(used_since)s AND u.payer = 1
 """
 _DAYS = f"""
     INSERT INTO portal_lineday AS d (enterprise_id, line_id, service, day, units, records)

@@ -225,7 +225,7 @@ def suspended(request: HttpRequest, suspended_id: int) -> HttpResponse:
         "form": form,
         "write_off": write_off,
         "zone": terms_at(row.enterprise_id, row.suspended_at).zone if row.enterprise_id else ZoneInfo("UTC"),
-        **_became(row),
+        **_became(row, scope),
         **_outlook(row, form.corrections() if form.is_bound and form.is_valid() else {}),
     }
     return render(request, "suspense/page.html", context)
@@ -274,13 +274,13 @@ def _outlook(row: SuspendedUsage, corrections: Mapping[str, str]) -> dict[str, o
     return context
 
 
-def _became(row: SuspendedUsage) -> dict[str, object]:
-    """What a recycled record became: a charge, another suspended one, or nothing yet."""
+def _became(row: SuspendedUsage, scope: Scope) -> dict[str, object]:
+    """What a recycled record became: a charge in reach, another suspended one, or nothing yet."""
     if row.recycled_as_id is None:
         return {}
     part_id = row.recycled_as_id
     again = SuspendedUsage.objects.filter(part_id=part_id)
-    usage = UsageRecord.objects.filter(part_id=part_id, enterprise_id=row.recycled_as.enterprise_id)
+    usage = UsageRecord.objects.within(scope).filter(part_id=part_id, enterprise_id=row.recycled_as.enterprise_id)
     if row.recycled_as.record_count > 1:
         again = again.filter(source_record_id=row.source_record_id)
         usage = usage.filter(source_record_id=row.source_record_id)

@@ -14,9 +14,10 @@ import pytest
 from django.db import connection
 
 from balances import contracts, cycles, draw_caps, exchange, ledger, loans, proof, reservations, standing, trading
-from balances.models import Bucket, Loan
+from balances.models import Bucket, Loan, Person, UsageRecord
 from balances.units import Service
 from portal.charging import pipeline
+from tests import personal_rows
 from tests.balances.test_exchange import rated
 from tests.cast import ACTOR
 from tests.charging.reference import Record
@@ -71,6 +72,7 @@ def world(_as_owner, db) -> World:
     )  # fmt: skip
     trading.offer(account=world.accounts["R"], bucket=following, gives_units=5, actor=ACTOR, at=BOUNDARIES[2])
     _lend_and_give(world, following)
+    _fork(world)
     return world
 
 
@@ -83,6 +85,14 @@ def _lend_and_give(world: World, bucket: Bucket) -> None:
     loans.repay(loan=Loan.objects.get(), units=2, actor=ACTOR, at=at)
     standing.make(account=root, to_account=south, service=Service.DATA, units=3, day=2, actor=ACTOR, at=at)
     assert standing.run_due(actor=ACTOR, at=at + timedelta(days=1)) == 1
+
+
+def _fork(world: World) -> None:
+    """A person pays a part of a record, and another one alone."""
+    person = Person.objects.create(enterprise=world.enterprise, account=world.accounts["R"], number="P", name="Paula")
+    record = UsageRecord.objects.get(source_record_id="plain", enterprise=world.enterprise)
+    personal_rows.half_of(record, person, 11)
+    personal_rows.whole(record, person, 13)
 
 
 #: Check -> what to do to the tables so that it, and no other, finds a fault.
@@ -108,8 +118,8 @@ DAMAGE: dict[str, list[str]] = {
         "FROM balances_chargeline LIMIT 1"
     ],
     "charge-line-is-draws-and-overage": [
-        "UPDATE balances_chargeline SET overage_units = overage_units + 1",
-        "UPDATE balances_counter SET overage_units = overage_units + 1",
+        "UPDATE balances_chargeline SET overage_units = overage_units + 1 WHERE payer = 1",
+        "UPDATE balances_counter SET overage_units = overage_units + 1 WHERE payer = 1",
     ],
     "draws-are-consumption": [
         "UPDATE balances_chargeline SET bucket_ids[1] = {grant} WHERE cardinality(bucket_ids) > 0"
@@ -126,6 +136,10 @@ DAMAGE: dict[str, list[str]] = {
     ],
     "one-usage-record-an-identity": [
         "UPDATE balances_usageidentity SET usage_id = usage_id + 900000 WHERE usage_id > 0"
+    ],
+    "forks-share-their-place": ["UPDATE balances_usagerecord SET position = position + 1 WHERE counterpart_id > 0"],
+    "payer-of-a-record": [
+        "UPDATE balances_usagerecord SET payer = 1, person_id = NULL WHERE payer = 2 AND counterpart_id IS NULL"
     ],
     "crossings-were-reached": ["UPDATE balances_crossing SET used_units = level_units - 1"],
     "marks-reached-have-crossings": [
@@ -168,7 +182,7 @@ def damage(statements: list[str], *, grant: int) -> None:
 def test_sound_data_is_sound(world: World):
     assert faulty_checks(world) == []
     assert proof.accounted(enterprise_id=world.enterprise.id) == {
-        "accepted": 4, "charged": 2, "duplicate": 1, "suspended": 1, "waiting": 0, "parked": 0,
+        "accepted": 5, "charged": 3, "duplicate": 1, "suspended": 1, "waiting": 0, "parked": 0,
     }  # fmt: skip
 
 

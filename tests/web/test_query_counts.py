@@ -16,8 +16,8 @@ from tests.web.usage import charge, used
 
 pytestmark = pytest.mark.django_db
 
-#: Beside the page's own: session, user, memberships.
-BUDGETS = {"account": 33, "account-lines": 18, "line": 32, "operator": 16, "home": 8}
+#: Beside the page's own: session, user, memberships, claims.
+BUDGETS = {"account": 34, "account-lines": 19, "line": 32, "operator": 16, "home": 8}
 
 
 def add_lines(cast: Cast, first: int, count: int) -> None:
