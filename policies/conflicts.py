@@ -117,17 +117,17 @@ def can_meet(one: Rule, other: Rule) -> bool:
 
 def satisfiable(node: Node) -> bool:
     """Whether some event matches; True where it is not shown that none does."""
-    alternatives = _alternatives(node, holds=True)
-    return alternatives is None or any(_possible(literals) for literals in alternatives)
+    found = alternatives(node, holds=True)
+    return found is None or any(_possible(literals) for literals in found)
 
 
-def _alternatives(node: Node, *, holds: bool) -> list[tuple[_Literal, ...]] | None:
+def alternatives(node: Node, *, holds: bool) -> list[tuple[_Literal, ...]] | None:
     """The condition as alternatives of comparisons that hold or do not; None where there are too many."""
     if isinstance(node, Test):
         return [((node, holds),)]
     if isinstance(node, Not):
-        return _alternatives(node.part, holds=not holds)
-    parts = [_alternatives(part, holds=holds) for part in node.parts]
+        return alternatives(node.part, holds=not holds)
+    parts = [alternatives(part, holds=holds) for part in node.parts]
     if isinstance(node, AnyOf) == holds:  # alternatives
         found: list[tuple[_Literal, ...]] = []
         for part in parts:

@@ -45,7 +45,7 @@ def compile_condition(node: Node, around: Surroundings) -> Matches:
 
 def compile_known(node: Node, around: Surroundings) -> Knows:
     """One function of an event: True, False, or None where what the event does not have would decide. Never raises."""
-    if all(_always_known(test, around) for test in tests_of(node)):
+    if all(always_known(test, around) for test in tests_of(node)):
         return compile_condition(node, around)
     if isinstance(node, Test):
         return _knows(node, around)
@@ -150,7 +150,8 @@ def _known(parts: tuple[Knows, ...], decides: bool, event: Any) -> bool | None:
     return found
 
 
-def _always_known(test: Test, around: Surroundings) -> bool:
+def always_known(test: Test, around: Surroundings) -> bool:
+    """Whether every event has what a comparison asks for."""
     return (maker_of_time(test) if is_civil(test) else maker_of(test, around)) is not None
 
 

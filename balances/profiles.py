@@ -1,0 +1,190 @@
+"""Profiles of subscribers, and what their fields and those of network messages mean: the only writer of LineProfile and
+DeclaredField.
+
+Owns: what a profile may hold, and what an operator may say of a field. Rules of who pays read both. A profile holds for
+charges after the charge sequence at which it was set, as tags do. Each function opens its own transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from math import isfinite
+from typing import Any
+
+from balances import audit, fields, locks
+from balances.errors import Refused
+from balances.models import ChargingState, DeclaredField, Line, LineProfile, Operator
+
+#: Attributes of a profile, and its bytes as JSON.
+ATTRIBUTES_MOST, PROFILE_BYTES = 40, 2_048
+VALUE_LENGTH, NUMBER_MOST = 200, 2**53
+#: Fields that an operator declares, and values that one may be bound to.
+DECLARED_MOST, CHOICES_MOST, LABEL_LENGTH, HINT_LENGTH = 200, 100, 60, 60
+KINDS = ("text", "number", "flag", "name", "digits")
+
+_KEY = re.compile(r"[A-Za-z0-9_.\-]{1,60}")
+_NAME = re.compile(r"(attributes|profile)\.[A-Za-z0-9_.\-]{1,60}")
+
+
+class ProfileRefused(Refused):
+    """A profile that cannot be, or a line that is gone."""
+
+
+class FieldRefused(Refused):
+    """A field that cannot be declared so, or not be withdrawn."""
+
+
+# --- profiles -------------------------------------------------------------------------------------------------------
+
+
+def of(line: Line) -> dict[str, Any]:
+    """What is known of a line's subscriber now."""
+    now = LineProfile.objects.filter(line=line, removed_at__isnull=True).values_list("attributes", flat=True).first()
+    return dict(now or {})
+
+
+def checked(attributes: Any) -> dict[str, Any]:
+    """Attributes of a profile: texts, whole and other numbers, yes or no. Raises ProfileRefused."""
+    if not isinstance(attributes, Mapping):
+        raise ProfileRefused("A profile is an object of names and values.", field="attributes")
+    if len(attributes) > ATTRIBUTES_MOST:
+        message = f"{len(attributes)} attributes are given; at most {ATTRIBUTES_MOST} fit into a profile."
+        raise ProfileRefused(message, field="attributes")
+    for key, value in attributes.items():
+        if not isinstance(key, str) or not _KEY.fullmatch(key):
+            message = f"“{str(key)[:60]}” is no name: use letters, digits, dot, dash and underscore, 60 at most."
+            raise ProfileRefused(message, field="attributes")
+        if not _is_scalar(value):
+            message = f"{key} is no text of up to {VALUE_LENGTH} characters on one line, no number, and not yes or no."
+            raise ProfileRefused(message, field="attributes")
+    size = len(json.dumps(attributes, ensure_ascii=False, separators=(",", ":")).encode())
+    if size > PROFILE_BYTES:
+        raise ProfileRefused(f"The profile has {size:,} bytes; at most {PROFILE_BYTES:,} fit.", field="attributes")
+    return dict(attributes)
+
+
+def set_profile(*, line: Line, attributes: Any, actor: str, at: datetime) -> dict[str, Any]:
+    """Let a line have exactly this profile from the next charge on; returns it. Raises ProfileRefused, Busy."""
+    wanted = checked(attributes)
+    with locks.enterprise(line.enterprise_id):
+        if not Line.objects.filter(id=line.id, enterprise_id=line.enterprise_id).exists():
+            raise ProfileRefused("This line does not exist.", field="line")
+        before = of(line)
+        if _same(wanted, before):
+            return before
+        sequence = ChargingState.objects.get(enterprise_id=line.enterprise_id).charge_sequence
+        LineProfile.objects.filter(line=line, removed_at__isnull=True).update(removed_at=at, removed_sequence=sequence)
+        if wanted:
+            LineProfile.objects.create(
+                enterprise_id=line.enterprise_id, line=line, attributes=wanted, added_sequence=sequence, added_at=at
+            )
+        audit.record(
+            enterprise_id=line.enterprise_id,
+            account_id=line.account_id,
+            actor=actor,
+            action="line.profiled",
+            subject=str(line),
+            detail={"before": before, "after": wanted},
+            at=at,
+        )
+        return wanted
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two profiles say the same; to Python, 1 and true do."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _is_scalar(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= VALUE_LENGTH and (not value or value.isprintable())
+    if isinstance(value, bool):
+        return True
+    return isinstance(value, int | float) and isfinite(value) and abs(value) <= NUMBER_MOST
+
+
+# --- declared fields ------------------------------------------------------------------------------------------------
+
+
+def declare_field(
+    *,
+    operator: Operator,
+    name: str,
+    kind: str,
+    label: str,
+    hint: str = "",
+    choices: Iterable[str] = (),
+    checked: Callable[[], None],
+    actor: str,
+    at: datetime,
+) -> DeclaredField:
+    """Say what `attributes.X` or `profile.X` means in all enterprises of an operator, or say it anew.
+
+    `checked` is called once it is written, in its transaction, and refuses where a stored rule would read otherwise.
+    Raises FieldRefused, Unreadable, Busy.
+    """
+    if not _NAME.fullmatch(name):
+        raise FieldRefused("A field is named attributes.NAME or profile.NAME.", field="name")
+    if kind not in KINDS:
+        raise FieldRefused(f"“{kind}” is no kind; there are {', '.join(KINDS)}.", field="kind")
+    values = {
+        "kind": kind,
+        "label": _printable(label, "label", "The label", LABEL_LENGTH),
+        "hint": _printable(hint, "hint", "The hint", HINT_LENGTH, required=False),
+        "choices": _choices(choices, kind),
+        "declared_at": at,
+        "declared_by": actor,
+    }
+    with locks.enterprises_of(operator.id):
+        others = DeclaredField.objects.filter(operator=operator).exclude(name=name)
+        if others.count() >= DECLARED_MOST:
+            raise FieldRefused(f"An operator declares at most {DECLARED_MOST} fields: withdraw one first.")
+        declared, _ = DeclaredField.objects.update_or_create(operator=operator, name=name, defaults=values)
+        checked()
+        _record(declared, "field.declared", actor, at)
+        return declared
+
+
+def withdraw_field(*, field: DeclaredField, checked: Callable[[], None], actor: str, at: datetime) -> None:
+    """Let a field be again what the message or the profile makes of it. `checked`: as for `declare_field`.
+
+    Raises FieldRefused, Busy.
+    """
+    with locks.enterprises_of(field.operator_id):
+        found = DeclaredField.objects.select_related("operator").filter(id=field.id).first()
+        if found is None:
+            raise FieldRefused("This field is not declared.", field="name")
+        _record(found, "field.withdrawn", actor, at)
+        found.delete()
+        checked()
+
+
+def _printable(value: str, field: str, label: str, most: int, *, required: bool = True) -> str:
+    text = fields.text(value, field=field, label=label, most=most, required=required)
+    if not text.isprintable():
+        raise FieldRefused(f"{label} holds a character that cannot be printed.", field=field)
+    return text
+
+
+def _choices(choices: Iterable[str], kind: str) -> list[str]:
+    found = list(dict.fromkeys(choice.strip().lower() for choice in choices if choice.strip()))
+    if found and kind not in ("text", "name"):
+        raise FieldRefused("Only a text or a name has choices.", field="choices")
+    if len(found) > CHOICES_MOST:
+        raise FieldRefused(f"{len(found)} choices are given; at most {CHOICES_MOST} fit.", field="choices")
+    for choice in found:
+        if len(choice) > LABEL_LENGTH or not choice.isprintable():
+            message = f"“{choice[:60]}” is no choice: write at most {LABEL_LENGTH} characters on one line."
+            raise FieldRefused(message, field="choices")
+    return found
+
+
+def _record(declared: DeclaredField, action: str, actor: str, at: datetime) -> None:
+    detail = {
+        "operator": declared.operator.name, "kind": declared.kind, "label": declared.label, "hint": declared.hint,
+        "choices": declared.choices,
+    }  # fmt: skip
+    audit.record(enterprise_id=None, actor=actor, action=action, subject=declared.name, detail=detail, at=at)
