@@ -86,6 +86,15 @@ def price_micros(units: int, price_micros_per_block: int, block_units: int) -> i
     return (units * price_micros_per_block * 2 + block_units) // (2 * block_units)
 
 
+def units_for(micros: int, price_micros_per_block: int, block_units: int) -> int | None:
+    """The most units whose price is not above `micros`; None: any number, as they cost nothing."""
+    if price_micros_per_block == 0:
+        return None
+    if micros < 0:
+        return 0
+    return (2 * block_units * (micros + 1) - block_units - 1) // (2 * price_micros_per_block)
+
+
 def micros_to_minor(micros: int, minor_digits: int = 2) -> int:
     """Micros as minor units of a currency with `minor_digits` decimals, rounded half up (away from zero)."""
     per_minor: int = MICROS_PER_MAJOR // 10**minor_digits

@@ -12,6 +12,7 @@ USAGE = """
 ALTER TABLE balances_usagerecord ADD COLUMN payer smallint NOT NULL DEFAULT 1 CHECK (payer IN (1, 2)),
     ADD COLUMN counterpart_id bigint, ADD COLUMN person_id bigint,
     ADD CHECK (payer = 2 OR counterpart_id IS NULL AND person_id IS NULL);
+ALTER TABLE balances_chargeline ALTER COLUMN reasons TYPE varchar(400);
 ALTER TABLE balances_chargeline ADD COLUMN rule_id bigint, ADD COLUMN part smallint,
     ADD COLUMN personal_account_id bigint, ADD COLUMN personal_rate_id bigint,
     ADD COLUMN personal_bucket_ids bigint[] NOT NULL DEFAULT '{}',

@@ -236,10 +236,10 @@ class ChargeLine(models.Model):
     bucket_ids = ArrayField(models.BigIntegerField(), default=list)
     bucket_units = ArrayField(models.BigIntegerField(), default=list)
     reasons = models.CharField(
-        max_length=200, help_text="Codes, space-separated; `portal.charging.reasons` words them."
+        max_length=400, help_text="Codes, space-separated; `portal.charging.reasons` words them."
     )
     charge_sequence = models.BigIntegerField()
-    rule_id = models.BigIntegerField(null=True, help_text="Steering rule: its version's id * 100 + place; 0: default.")
+    rule_id = models.BigIntegerField(null=True, help_text="Steering rule: its version's id * 1000 + its place, or 0.")
     part = models.SmallIntegerField(null=True, help_text="Which part of the rule's outcome, from 1.")
     personal_account = models.ForeignKey(
         "balances.PersonalAccount", on_delete=models.DO_NOTHING, null=True, related_name="+", db_constraint=False

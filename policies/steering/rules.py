@@ -125,7 +125,7 @@ class Terms:
 
 
 def parts_words(parts: Parts, currency: str = "") -> str:
-    """Who pays, in words: "the company pays the first 5,368,709,120 units a cycle of each person, the person the rest"."""
+    """Who pays, in words: "the company pays the first 5,120 units a cycle of each person, the person the rest"."""
     if len(parts) == 1:
         return f"{PAYER_WORDS[parts[0].payer]} pays"
     said = []

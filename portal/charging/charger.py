@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, tzinfo
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 from django.conf import settings
@@ -21,11 +22,12 @@ from balances.models.counters import OwnerKind
 from balances.models.ledger import EntryKind
 from balances.models.usage import SuspenseReason
 from portal.charging import suspense_texts
-from portal.charging.group import CHARGED, DUPLICATE, SUSPENDED, Counts, Crossed, Part, Suspended
+from portal.charging.forking import NO_RULE, Forking, Located
+from portal.charging.group import CHARGED, DUPLICATE, SUSPENDED, CannotCharge, Counts, Crossed, Part, Suspended
 from portal.charging.guarding import Event, Guarding
 from portal.charging.heads import BucketHead, Corrections, Gate, Meter, Tiers, drawable_through
 from portal.charging.rating import split_by_time
-from portal.charging.records import Usage, canonical_time, public
+from portal.charging.records import Usage, canonical_time, escaped, public
 from portal.charging.state import Chain, EnterpriseState, Plan
 from portal.charging.tally import Tally
 from portal.charging.terms import Cycle, RateTerms, Stretch
@@ -41,23 +43,26 @@ def _text_array(texts: list[str]) -> str | list[str]:
     return '{"' + joined + '"}'
 
 
-class _Cannot(Exception):
-    """The record cannot be charged now; goes to suspense."""
-
-    def __init__(self, reason: str, detail: str):
-        self.reason, self.detail = reason, detail
-
-
-def _escaped(text: str) -> str:
-    """Text for COPY; control characters were refused at the door."""
-    return text.replace("\\", "\\\\") if "\\" in text else text
-
-
 def _listed(draws: list[tuple[int, int]]) -> tuple[str, str]:
     """Buckets and units as the insides of two array literals; nearly always there is just one draw."""
     if len(draws) == 1:
         return str(draws[0][0]), str(draws[0][1])
     return ",".join([str(bucket_id) for bucket_id, _ in draws]), ",".join([str(units) for _, units in draws])
+
+
+class Granted(NamedTuple):
+    """What became of the company's part of a stretch. `steered_units`: left to the person, and `why`."""
+
+    units: int
+    refused_units: int
+    steered_units: int
+    amount_micros: int
+    why: str
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether all of it was left to the person, so that the company has no charge line."""
+        return bool(self.steered_units) and not self.units and not self.refused_units
 
 
 class Charger:
@@ -72,6 +77,7 @@ class Charger:
         # Rows as COPY text, by month of use where the table is partitioned; the charge sequence is appended later.
         self.usage_rows: dict[str, list[str]] = defaultdict(list)
         self.charge_rows: dict[str, list[str]] = defaultdict(list)
+        self.personal_rows: dict[str, list[str]] = defaultdict(list)
         self.identity_rows: list[str] = []
         self.taken_over: list[tuple[int, str, int, int]] = []
         self.suspended: list[Suspended] = []
@@ -83,6 +89,8 @@ class Charger:
         self.passed_gates: dict[tuple[tuple[int, int, int], datetime], Gate] = {}
         self._capped_by: tuple[int, int, int] | None = None  # the owner whose cap stops the stretch being charged
         self.tally = Tally()
+        self.personal_tally = Tally()
+        self.forking = Forking(self) if state.steering is not None else None
         self._known_by_source: dict[int, dict[str, tuple[int, int]]] = {}
         self._held_by_suspended: set[int] = set()  # sources with such identities among the known ones
         self._conflicts: set[tuple[int, str, int]] = set()
@@ -118,16 +126,16 @@ class Charger:
                 continue
             try:
                 if position in poisoned:
-                    raise _Cannot(SuspenseReason.INTERNAL, suspense_texts.internal())
+                    raise CannotCharge(SuspenseReason.INTERNAL, suspense_texts.internal())
                 usage_id = self._charge(part, position, usage)
-            except _Cannot as cannot:
+            except CannotCharge as cannot:
                 self._suspend(part, position, usage, cannot.reason, cannot.detail, takes_identity=True)
                 known[usage.source_record_id] = (usage.content_hash, 0)
                 outcomes.append(SUSPENDED)
                 continue
             if identity is None:
                 self.identity_rows.append(
-                    f"{self.enterprise_id}\t{part.source_id}\t{_escaped(usage.source_record_id)}"
+                    f"{self.enterprise_id}\t{part.source_id}\t{escaped(usage.source_record_id)}"
                     f"\t{usage.content_hash}\t{usage_id}\n"
                 )
             else:
@@ -205,9 +213,9 @@ class Charger:
     # --- a record --------------------------------------------------------------------------------------------------
 
     def _charge(self, part: Part, position: int, usage: Usage) -> int:
-        """Charge one record; returns its usage id. Raises `_Cannot` before anything of it has had an effect."""
+        """Charge one record; returns its usage id. Raises `CannotCharge` before anything of it has had an effect."""
         if usage.fault:
-            raise _Cannot(usage.fault, usage.raw["detail"] if usage.raw else "")
+            raise CannotCharge(usage.fault, usage.raw["detail"] if usage.raw else "")
         used_at = usage.used_at
         line_id, account_id = self._locate(usage)
         stretch = self._stretch
@@ -215,54 +223,72 @@ class Charger:
             stretch = self._find_stretch(used_at)
         if used_at < self._oldest:
             days = stretch.oldest_chargeable.days
-            raise _Cannot(SuspenseReason.TOO_OLD, suspense_texts.too_old(used_at, days))
+            raise CannotCharge(SuspenseReason.TOO_OLD, suspense_texts.too_old(used_at, days))
         service = usage.service
         state = self.state
         zone_id = state.zone_by_network.get(usage.visited_network) or state.zone_of(usage.visited_network)
         rate = stretch.rates.get((service, zone_id))
         if rate is None:
-            raise _Cannot(SuspenseReason.NO_RATE, suspense_texts.no_rate(service, usage.visited_network))
+            raise CannotCharge(SuspenseReason.NO_RATE, suspense_texts.no_rate(service, usage.visited_network))
         charged_units = arithmetic.round_up(usage.units, rate.increment_units, rate.minimum_units)
         chain = state.chain_of(self.cursor, account_id, used_at)
         ended_at = usage.ended_at
-        usage_id = next(_usage_ids, None) or _fetch_usage_ids(self.cursor)
         rounded = f" rounded:{rate.increment_units}" if charged_units != usage.units else ""
+        rule = NO_RULE
+        if self.forking is not None:
+            event = Located(
+                part, position, usage, line_id, account_id, chain, service, zone_id, stretch, charged_units, rounded
+            )
+            if (steered := self.forking.whole(event)) is None:
+                return self.forking.charge(event)
+            why, rule = steered
+            rounded += why
+        usage_id = self.next_usage_id()
         if ended_at and ended_at > stretch.ends and len(stretches := state.stretches_between(used_at, ended_at)) > 1:
             shares = split_by_time(charged_units, used_at, ended_at, stretches)
             if any((service, zone_id) not in part_stretch.rates for part_stretch, _, _ in shares):
-                raise _Cannot(SuspenseReason.NO_RATE, suspense_texts.no_rate(service, usage.visited_network))
+                raise CannotCharge(SuspenseReason.NO_RATE, suspense_texts.no_rate(service, usage.visited_network))
             for number, (part_stretch, starts, share) in enumerate(shares):
                 part_rate = part_stretch.rates[service, zone_id]
-                self._charge_stretch(
+                self.charge_stretch(
                     usage, usage_id, number, used_at, starts, part_stretch, part_rate, chain, line_id, service, zone_id,
-                    share, rounded + " split", 1 if number == 0 else 0,
+                    share, rounded + " split", 1 if number == 0 else 0, rule,
                 )  # fmt: skip
         else:
-            self._charge_stretch(
+            self.charge_stretch(
                 usage, usage_id, 0, used_at, used_at, stretch, rate, chain, line_id, service, zone_id, charged_units,
-                rounded, 1,
+                rounded, 1, rule,
             )  # fmt: skip
         ended = ended_at or "\\N"
-        attributes = _escaped(_json.encode(usage.attributes).decode()) if usage.attributes else "\\N"
+        attributes = escaped(_json.encode(usage.attributes).decode()) if usage.attributes else "\\N"
         self.usage_rows[used_at[:7]].append(
             f"{usage_id}\t{self.enterprise_id}\t{line_id}\t{account_id}\t{part.id}\t{position}\t{part.source_id}\t"
-            f"{_escaped(usage.source_record_id)}\t{service}\t{zone_id}\t{usage.units}\t{charged_units}\t{used_at}\t{ended}\t"
-            f"{usage.visited_network}\t{_escaped(usage.other_party)}\t{usage.imei}\t{attributes}\t{self.charged_at}\t"
+            f"{escaped(usage.source_record_id)}\t{service}\t{zone_id}\t{usage.units}\t{charged_units}\t{used_at}\t{ended}\t"
+            f"{usage.visited_network}\t{escaped(usage.other_party)}\t{usage.imei}\t{attributes}\t{self.charged_at}\t"
+            f"1\t\\N\t\\N\t"
         )
         return usage_id
+
+    def next_usage_id(self) -> int:
+        """A usage id that nobody else has."""
+        return next(_usage_ids, None) or _fetch_usage_ids(self.cursor)
 
     def _locate(self, usage: Usage) -> tuple[int, int]:
         """Line and account of the record, by whose number it was when it was used."""
         used_at = usage.used_at
         if (last := usage.ended_at or used_at) > self.latest:
-            raise _Cannot(SuspenseReason.FUTURE, suspense_texts.future(last, self.charged_at))
+            raise CannotCharge(SuspenseReason.FUTURE, suspense_texts.future(last, self.charged_at))
         residences = self.state.lines.get((usage.number_kind, usage.number))
         if residences is None:
-            raise _Cannot(SuspenseReason.UNKNOWN_LINE, suspense_texts.unknown_line(usage.number_kind, usage.number))
+            raise CannotCharge(
+                SuspenseReason.UNKNOWN_LINE, suspense_texts.unknown_line(usage.number_kind, usage.number)
+            )
         for starts, ends, line_id, account_id in residences:
             if starts <= used_at < ends:
                 return line_id, account_id
-        raise _Cannot(SuspenseReason.UNASSIGNED_LINE, suspense_texts.unassigned_line(usage.number, used_at, residences))
+        raise CannotCharge(
+            SuspenseReason.UNASSIGNED_LINE, suspense_texts.unassigned_line(usage.number, used_at, residences)
+        )
 
     def _find_stretch(self, used_at: str) -> Stretch:
         """The stretch of the contract that holds the time of use, its balances loaded."""
@@ -270,18 +296,21 @@ class Charger:
         if stretch is None:
             first = self.state.first_start()
             if used_at < first:
-                raise _Cannot(SuspenseReason.BEFORE_CONTRACT, suspense_texts.before_contract(used_at, first))
-            raise _Cannot(SuspenseReason.AFTER_CONTRACT, suspense_texts.after_contract(used_at))
+                raise CannotCharge(SuspenseReason.BEFORE_CONTRACT, suspense_texts.before_contract(used_at, first))
+            raise CannotCharge(SuspenseReason.AFTER_CONTRACT, suspense_texts.after_contract(used_at))
         self.state.load_cycle(self.cursor, stretch.cycle)
         self._oldest = canonical_time(self.at - stretch.oldest_chargeable)
         self._stretch = stretch
         return stretch
 
-    def _charge_stretch(
+    def charge_stretch(
         self, usage: Usage, usage_id: int, number: int, used_at: str, starts: str, stretch: Stretch, rate: RateTerms,
         chain: Chain, line_id: int, service: int, zone_id: int, charged_units: int, reasons: str, records: int,
-    ) -> None:  # fmt: skip
-        """Decide on one stretch of a record; draw, price, count and mark what is granted; emit its charge line."""
+        rule: str, *, is_forced: bool = False,
+    ) -> Granted:  # fmt: skip
+        """Decide on what the company has of one stretch of a record; draw, price, count and mark what is granted; emit
+        its charge line. `rule`: the columns of the steering rule and its part. `is_forced`: no limit is asked.
+        """
         cycle = stretch.cycle
         if not cycle.loaded:
             self.state.load_cycle(self.cursor, cycle)
@@ -292,14 +321,20 @@ class Charger:
         if own and (own := [head for head in own if head.service == service and head.covers(zone_id)]):
             heads, is_covered = own + heads, True
         tiers = self._tiers(cycle, plan, line_id, service, own) if cycle.gates else None
-        refused_units = 0
+        refused_units = steered_units = 0
+        why = ""
         guarding, watched, event = self.guarding, None, None
-        if guarding is not None and charged_units:
+        if guarding is not None and charged_units and not is_forced:
             watched = guarding.limits.along(chain, line_id, service, zone_id)
             if watched is not None and not guarding.passes(watched, charged_units, starts, rate):
                 event = Event(usage, usage_id, starts, stretch, rate, chain, line_id, service, zone_id, charged_units)
                 granted, why = guarding.grant(watched, event, partial(drawable_through, heads, tiers))
-                refused_units, charged_units, reasons = charged_units - granted, granted, reasons + why
+                steered_units = guarding.steered_units
+                refused_units = charged_units - granted - steered_units
+                charged_units, reasons = granted, reasons + why
+                if steered_units and not granted and not refused_units:  # nothing of it is the company's
+                    guarding.count(watched, event, 0, 0)
+                    return Granted(0, 0, steered_units, 0, why)
         draws, left = self._draw(heads, charged_units) if tiers is None else self._draw_through(tiers, charged_units)
         amount = arithmetic.price_micros(left, rate.price_micros, rate.block_units) if left else 0
         if guarding is not None and watched is not None:
@@ -309,14 +344,11 @@ class Charger:
             _, day_start, _ = self._day = (stretch.zone, *stretch.day_of(starts))
         self.tally.add(chain, line_id, service, zone_id, cycle.starts, day_start, charged_units, left, amount, records)
         self._mark(plan, cycle, line_id, service, charged_units, usage_id, starts)
-        if not left:
-            code = "allowance" if charged_units else "refused" if refused_units else "nothing"
-        elif draws:
-            code = "partly"
-        else:
-            code = "overage" if is_covered else "uncovered"
         if left:
+            code = "partly" if draws else "overage" if is_covered else "uncovered"
             reasons += self._stopper(chain)
+        else:
+            code = "allowance" if charged_units else "refused" if refused_units else "nothing"
         if cycle.ends <= self.charged_at:
             reasons += " late"
         if self._has_recovered:
@@ -326,8 +358,9 @@ class Charger:
         self.charge_rows[used_at[:7]].append(
             f"{self.enterprise_id}\t{usage_id}\t{number}\t{used_at}\t{starts}\t{cycle.starts}\t1\t{chain.path_id}\t"
             f"{stretch.version_id}\t{rate.id}\t{charged_units}\t{left}\t{amount}\t{{{ids}}}\t{{{drawn}}}\t{refused_units}\t"
-            f"{code}{reasons}\t"
+            f"{code}{reasons}\t{rule}\t"
         )
+        return Granted(charged_units, refused_units, steered_units, amount, why)
 
     def _draw(self, heads: list[BucketHead], wanted: int) -> tuple[list[tuple[int, int]], int]:
         """Draw on buckets in their order; returns (bucket, units) of each draw, and what no bucket had.

@@ -11,6 +11,13 @@ from portal.charging.records import Usage
 CHARGED, DUPLICATE, SUSPENDED = "c", "d", "s"
 
 
+class CannotCharge(Exception):
+    """The record cannot be charged now; goes to suspense."""
+
+    def __init__(self, reason: str, detail: str):
+        self.reason, self.detail = reason, detail
+
+
 @dataclass(slots=True)
 class Part:
     """A claimed part: its row, and its records."""

@@ -21,7 +21,7 @@ from policies.models import RestrictionAction, RestrictionState
 from policies.resolution import Along
 from portal.charging.limits import Limits
 from portal.charging.records import END, Usage, canonical_time, parse_canonical
-from portal.charging.watches import TOLD_ONLY, Span, Watch, Watched
+from portal.charging.watches import Span, Watch, Watched
 
 if TYPE_CHECKING:
     from portal.charging.state import Chain
@@ -33,7 +33,6 @@ RESTRICTS: dict[Action, RestrictionAction] = {
     Action.BLOCK_NEW: RestrictionAction.BLOCKED,
     Action.STOP_NOW: RestrictionAction.BLOCKED,
     Action.CONSENT: RestrictionAction.REDIRECTED,
-    Action.STEER_PERSONAL: RestrictionAction.REDIRECTED,
     Action.SUSPEND: RestrictionAction.SUSPENDED,
 }
 _SPOKEN = (Service.VOICE, Service.MESSAGING)
@@ -94,6 +93,7 @@ class Guarding:
         self._beyond: frozenset[int] = frozenset()  # limits whose room did not hold the event
         self._cut_by: Watch | None = None  # the limit that refused part of it
         self._rules: Along | None = None  # rules of policies that apply to its kind
+        self.steered_units = 0  # of the event asked for last: what a limit or a rule leaves to the person
 
     def passes(self, watched: Watched, units: int, starts: str, rate: RateTerms) -> bool:
         """Whether all of an event is granted unasked: its kind was lent enough, and no rule applies at its time."""
@@ -111,6 +111,7 @@ class Guarding:
         Nothing is drawn yet: what money limits grant follows from what the buckets would give (`there`).
         """
         units, starts = event.units, event.starts
+        self.steered_units = 0
         self._beyond, self._rules, self._cut_by = frozenset(), watched.rules, None
         if not watched.starts <= starts < watched.ends or (
             watched.unit_left < 0 and watched.turns != self.limits.turns
@@ -145,7 +146,9 @@ class Guarding:
         decision = decide(context, guards)
         self._beyond = frozenset(watch_of[id(guard)].id for guard in decision.beyond if id(guard) in watch_of)
         decider = watch_of.get(id(decision.guard))
-        if decision.refused_units and decider is not None:
+        if decision.action is Action.STEER_PERSONAL:
+            self.steered_units = decision.refused_units
+        elif decision.refused_units and decider is not None:
             decider.now.refused += decision.refused_units
             self._cut_by = decider
         return decision.granted_units, _reasons(decision)
@@ -251,7 +254,7 @@ class Guarding:
         A money limit restricts only what it did not grant: what allowances cover may go on.
         """
         acting, needs_approval = self._strictest(watch, event)
-        if acting in TOLD_ONLY:
+        if acting not in RESTRICTS:
             return
         if watch.counts_money and watch.id not in self._beyond:
             return

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from balances.models import LineTag, Zone
+from policies.decision import Action
 from policies.models import Consent, Exemption, Limit, LimitCrossing, Window
 from policies.resolution import LimitFacts, RuleBook
 from portal.charging.records import BEGINNING, END, canonical_time
@@ -56,6 +57,14 @@ class Limits:
         rows = list(Limit.objects.filter(enterprise_id=enterprise_id, retired_at__isnull=True).order_by("id"))
         book = RuleBook.load(enterprise_id)
         return cls(enterprise_id, rows, book) if rows or book else None
+
+    @property
+    def may_steer(self) -> bool:
+        """Whether a limit or a rule of a policy may leave usage to people."""
+        rules = self.book.rules if self.book is not None else []
+        return any(watch.action is Action.STEER_PERSONAL for watch in self.by_id.values()) or any(
+            standing.rule.action is Action.STEER_PERSONAL for standing in rules
+        )
 
     def _load_rules(self, book: RuleBook, rows: list[Limit]) -> None:
         """Let limits know which of them rules of policies speak of."""

@@ -6,6 +6,7 @@ draws, never counts. Worked example: docs/charging.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from balances.units import split_in_proportion
@@ -25,12 +26,23 @@ def split_by_time(
     the whole and a second stretch never costs a second rounding. What lies beyond the last stretch stays with it;
     stretches without a share are left out, but a record without units keeps its first.
     """
-    weights, starts = [], []
-    for stretch in stretches:
-        starts.append(max(used_at, stretch.starts))
-        end = ended_at if stretch is stretches[-1] else min(ended_at, stretch.ends)
-        duration = parse_canonical(end) - parse_canonical(starts[-1])
-        weights.append(duration // RESOLUTION)
-    shares = split_in_proportion(charged_units, weights)
-    parts = list(zip(stretches, starts, shares, strict=True))
+    spans = spans_of(used_at, ended_at, stretches)
+    shares = share_by_time(charged_units, spans)
+    parts = [(stretch, starts, share) for stretch, (starts, _), share in zip(stretches, spans, shares, strict=True)]
     return [part for part in parts if part[2]] or parts[:1]
+
+
+def spans_of(used_at: str, ended_at: str, stretches: list[Stretch]) -> list[tuple[str, str]]:
+    """From when until when a session lies in each of the stretches that it touches; the last one has the rest."""
+    last = stretches[-1]
+    return [
+        (max(used_at, stretch.starts), ended_at if stretch is last else min(ended_at, stretch.ends))
+        for stretch in stretches
+    ]
+
+
+def share_by_time(charged_units: int, spans: Sequence[tuple[str, str]]) -> list[int]:
+    """Units in proportion to time, by whole milliseconds; they sum to the whole (largest remainder)."""
+    return split_in_proportion(
+        charged_units, [(parse_canonical(ends) - parse_canonical(starts)) // RESOLUTION for starts, ends in spans]
+    )

@@ -94,6 +94,11 @@ def parse_canonical(text: str) -> datetime:
     return datetime.fromisoformat(text + ":00")
 
 
+def escaped(text: str) -> str:
+    """Text for COPY; control characters were refused at the door."""
+    return text.replace("\\", "\\\\") if "\\" in text else text
+
+
 def encode_payload(records: list[Usage]) -> bytes:
     """The waiting form of records, as `UsagePart.payload` keeps it."""
     return _payload_encoder.encode(records)

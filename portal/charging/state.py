@@ -15,13 +15,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from balances import cycles, draw_caps
-from balances.models import Contract, DrawCap, Threshold, Zone
+from balances.models import Contract, DrawCap, Threshold, UsageSource, Zone
 from balances.models.counters import Grain, OwnerKind, Payer
 from portal.charging.heads import BucketHead, Gate, Mark, Meter, Tiers
 from portal.charging.limits import Limits
+from portal.charging.personal import PersonalBook
 from portal.charging.records import BEGINNING, END, canonical_time, parse_canonical
+from portal.charging.steering import Steering
 from portal.charging.terms import Cycle, Stretch, Terms
 
+#: The source of records by which a decision of a person corrects who paid (`portal.contests`).
+CORRECTIONS = "Corrections"
 #: Stands for "no enterprise": records whose number nobody has. Its memory is empty and never loaded.
 NOBODY = 0
 #: Lines an enterprise's memory holds at most; 50,000 lines take some 20 MB.
@@ -69,6 +73,9 @@ class EnterpriseState:
         self.lines: dict[tuple[int, int], tuple[Residence, ...]] = {}
         self.opened_until = datetime.min.replace(tzinfo=UTC)
         self.limits: Limits | None = None
+        self.steering: Steering | None = None
+        self.personal: PersonalBook | None = None
+        self.corrections_id = 0
 
     # --- keeping in step -------------------------------------------------------------------------------------------
 
@@ -90,6 +97,10 @@ class EnterpriseState:
         self._heads.clear()
         if self.limits is not None:
             self.limits.forget()
+        if self.steering is not None:
+            self.steering.forget()
+        if self.personal is not None:
+            self.personal.forget()
         for cycle in self.cycles.values():
             cycle.forget()
 
@@ -99,6 +110,11 @@ class EnterpriseState:
         self._load_tree(cursor)
         self._load_thresholds()
         self.limits = Limits.load(self.enterprise_id)
+        limits_steer = self.limits is not None and self.limits.may_steer
+        self.steering = Steering.load(self.enterprise_id, limits_steer=limits_steer)
+        self.personal = PersonalBook(self.enterprise_id) if self.steering is not None else None
+        sources = UsageSource.objects.filter(operator__enterprises=self.enterprise_id, name=CORRECTIONS)
+        self.corrections_id = sources.values_list("id", flat=True).first() or 0
         caps = DrawCap.objects.filter(enterprise_id=self.enterprise_id, retired_at=None)
         self._caps = {draw_caps.owner_of(cap): cap.units for cap in caps}
         self.terms = [Terms(contract) for contract in Contract.objects.filter(enterprise_id=self.enterprise_id)]

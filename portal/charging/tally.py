@@ -53,15 +53,15 @@ class Tally:
         """Accounts whose figures change."""
         return {account_id for chain, *_ in self.by_chain for account_id in chain.account_ids}
 
-    def increments(self) -> Increments:
-        """What to add to which counter. The sums of a chain are spread over its accounts here, once a group instead of
-        once a record."""
+    def increments(self, *, by_day: bool = True) -> Increments:
+        """What to add to which counter, of accounts also by day unless told otherwise. The sums of a chain are spread
+        over its accounts here, once a group instead of once a record."""
         series: Increments = defaultdict(dict)
         for (chain, service, zone_id, cycle_start, day_start), added in self.by_chain.items():
-            for key in (
-                (_ACCOUNT, _CYCLE, cycle_start, service, zone_id),
-                (_ACCOUNT, _DAY, day_start, service, zone_id),
-            ):
+            keys = [(_ACCOUNT, _CYCLE, cycle_start, service, zone_id)]
+            if by_day:
+                keys.append((_ACCOUNT, _DAY, day_start, service, zone_id))
+            for key in keys:
                 owners = series[key]
                 for account_id in chain.account_ids:
                     total = owners.get(account_id)

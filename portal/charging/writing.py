@@ -21,11 +21,17 @@ ACTOR = "charging"
 
 _USAGE_COLUMNS = (
     "id, enterprise_id, line_id, account_id, part_id, position, source_id, source_record_id, service, zone_id, units, "
-    "charged_units, used_at, ended_at, visited_network, other_party, imei, attributes, charged_at, charge_sequence"
+    "charged_units, used_at, ended_at, visited_network, other_party, imei, attributes, charged_at, payer, "
+    "counterpart_id, person_id, charge_sequence"
 )
 _CHARGE_COLUMNS = (
     "enterprise_id, usage_id, number, used_at, starts_at, cycle_start, payer, path_id, version_id, rate_id, units, "
-    "overage_units, amount_micros, bucket_ids, bucket_units, refused_units, reasons, charge_sequence"
+    "overage_units, amount_micros, bucket_ids, bucket_units, refused_units, reasons, rule_id, part, charge_sequence"
+)
+_PERSONAL_COLUMNS = (
+    "enterprise_id, usage_id, number, used_at, starts_at, cycle_start, payer, path_id, version_id, rate_id, units, "
+    "overage_units, amount_micros, refused_units, reasons, rule_id, part, personal_account_id, personal_rate_id, "
+    "personal_bucket_ids, personal_bucket_units, personal_micros, charge_sequence"
 )
 
 
@@ -37,6 +43,7 @@ def write(cursor, charger: Charger) -> int | None:
         sequence = ledger.advance(cursor, charger.state.enterprise_id, charged_at=charger.at)
         _copy_by_month(cursor, "balances_usagerecord", _USAGE_COLUMNS, charger.usage_rows, sequence)
         _copy_by_month(cursor, "balances_chargeline", _CHARGE_COLUMNS, charger.charge_rows, sequence)
+        _copy_by_month(cursor, "balances_chargeline", _PERSONAL_COLUMNS, charger.personal_rows, sequence)
         _copy(
             cursor,
             "balances_usageidentity (enterprise_id, source_id, source_record_id, content_hash, usage_id)",
@@ -52,6 +59,7 @@ def write(cursor, charger: Charger) -> int | None:
             recorded_at=charger.at,
         )
         _write_counters(cursor, charger)
+        _write_personal(cursor, charger, sequence)
         _write_draw_use(cursor, charger)
         _write_crossings(cursor, charger)
         if charger.guarding is not None:
@@ -93,9 +101,23 @@ _RAISE_COUNTERS = """
 def _write_counters(cursor, charger: Charger) -> None:
     """One upsert a series (owner kind, grain, period, service, zone); owners in order, so that index pages are visited
     once. An UPDATE of the known ones is no faster, and its plan goes wrong while the table has no statistics."""
-    for (kind, grain, period_start, service, zone_id), owners in charger.tally.increments().items():
-        place = [charger.enterprise_id, kind, grain, period_start, service, zone_id, int(Payer.CORPORATE)]
-        cursor.execute(_RAISE_COUNTERS, [*place, *_columns(sorted(owners), owners)])
+    for payer, increments in (
+        (Payer.CORPORATE, charger.tally.increments()),
+        # What people pay is not counted by day: its totals tell nobody when.
+        (Payer.PERSONAL, charger.personal_tally.increments(by_day=False)),
+    ):
+        for (kind, grain, period_start, service, zone_id), owners in increments.items():
+            place = [charger.enterprise_id, kind, grain, period_start, service, zone_id, int(payer)]
+            cursor.execute(_RAISE_COUNTERS, [*place, *_columns(sorted(owners), owners)])
+
+
+def _write_personal(cursor, charger: Charger, sequence: int) -> None:
+    """What budgets of steering rules took up, and what personal accounts paid."""
+    steering, personal = charger.state.steering, charger.state.personal
+    if steering is not None:
+        steering.budgets.write(cursor)
+    if personal is not None:
+        personal.write(cursor, sequence=sequence, at=charger.at)
 
 
 def _columns(owner_ids: list[int], owners: dict[int, list[int]]) -> list[str]:

@@ -1,0 +1,143 @@
+"""Loads the rules of who pays with all that they refer to: once a configuration version, only what they ask for.
+
+Reads only. What is loaded is as it stands now; a replay says `as_of`, the charge sequence of a charge, and gets trips,
+lists and profiles as they stood when that was charged.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db.models import Q, QuerySet
+
+from balances.models import Contract, DeclaredField, Device, Line, LineProfile, PersonAssignment, Zone
+from policies.conditions import Catalogue, Declared, Entry, Kind, NumberSet, Surroundings
+from policies.conditions.fields import Trip as TripSpan
+from policies.conditions.places import country_of
+from policies.models import NumberListEntry, PolicyState, SteeringVersion, Trip
+from policies.steering.book import BEGINNING, NEVER, StandingVersion, SteeringBook
+from policies.steering.rules import Terms, terms_from_json
+
+#: Whose line it is, and when: (from, until, person), in order of time.
+Users = tuple[tuple[datetime, datetime, int], ...]
+
+
+def load(
+    enterprise_id: int, *, instead: SteeringVersion | None = None, as_of: int | None = None
+) -> SteeringBook | None:
+    """The rules of an enterprise; None where it has none, which costs charging nothing.
+
+    `instead`: a draft that is taken as if it had always held, in place of its account's versions.
+    """
+    versions = SteeringVersion.objects.filter(enterprise_id=enterprise_id).exclude(state=PolicyState.DRAFT)
+    if instead is not None:
+        versions = versions.exclude(steering_id=instead.steering_id)
+    catalogue = catalogue_of(enterprise_id)
+    standing = []
+    for version in versions.select_related("steering").order_by("id"):
+        starts, ends = version.effective_at, version.ends_at or NEVER
+        if as_of is not None:
+            if version.published_sequence is not None and version.published_sequence >= as_of:
+                continue
+            if version.retired_sequence is not None and version.retired_sequence >= as_of:
+                ends = NEVER
+        if starts is not None and starts < ends:
+            standing.append(_standing(version, starts, ends, catalogue))
+    if instead is not None:
+        standing.append(_standing(instead, BEGINNING, NEVER, catalogue))
+    if not standing:
+        return None
+    fields = SteeringBook(standing, Surroundings()).fields
+    return SteeringBook(standing, surroundings(enterprise_id, fields, as_of=as_of))
+
+
+def _standing(version: SteeringVersion, starts: datetime, ends: datetime, catalogue: Catalogue) -> StandingVersion:
+    return StandingVersion(
+        version.id, version.steering_id, version.steering.account_id, terms_of(version, catalogue), starts, ends
+    )
+
+
+def terms_of(version: SteeringVersion, catalogue: Catalogue | None = None) -> Terms:
+    """What a version says. Raises SteeringFault."""
+    known = catalogue or catalogue_of(version.enterprise_id)
+    return terms_from_json(version.rules, version.default, version.missing, catalogue=known)
+
+
+def catalogue_of(enterprise_id: int) -> Catalogue:
+    """The fields that rules of an enterprise may ask for: the built-in ones, and what its operator's staff declared."""
+    rows = DeclaredField.objects.filter(operator__enterprises=enterprise_id)
+    declared = [
+        Declared(row.name, Kind(row.kind), row.label, row.hint[:60], tuple(row.choices)) for row in rows.order_by("id")
+    ]
+    return Catalogue(tuple(declared))
+
+
+def surroundings(enterprise_id: int, fields: frozenset[str], *, as_of: int | None = None) -> Surroundings:
+    """What conditions that read these fields refer to; what none asks for is not loaded."""
+    zones = list(
+        Zone.objects.filter(operator__enterprises=enterprise_id).values_list("id", "code", "is_home", "networks")
+    )
+    home_country = next((country_of(networks[0]) for *_, is_home, networks in zones if is_home and networks), "")
+    devices: dict[str, tuple[str, str]] = {}
+    if fields & {"device.ownership", "device.model"}:
+        rows = Device.objects.filter(enterprise_id=enterprise_id).values_list("imei", "ownership", "model")
+        devices = {imei[:14]: (ownership, model) for imei, ownership, model in rows.iterator()}
+    directory = None
+    if "directory" in fields:
+        directory = frozenset(Line.objects.filter(enterprise_id=enterprise_id).values_list("msisdn", flat=True))
+    zone_name = Contract.objects.filter(enterprise_id=enterprise_id).order_by("-starts_at").values_list("time_zone")
+    first = zone_name.first()
+    return Surroundings(
+        zone_ids={code: zone_id for zone_id, code, *_ in zones},
+        home_ids=frozenset(zone_id for zone_id, _, is_home, _ in zones if is_home),
+        devices=devices,
+        home_country=home_country,
+        directory=directory,
+        number_lists=_number_lists(enterprise_id, as_of) if "list" in fields else {},
+        trips=_trips(enterprise_id, as_of) if "on_trip" in fields else None,
+        holidays_of=home_country,
+        enterprise_zone=ZoneInfo(first[0]) if first else None,
+    )
+
+
+def _known(rows: QuerySet[Any], as_of: int | None) -> QuerySet[Any]:
+    """Rows that hold now, or that held when a charge of that sequence was made."""
+    if as_of is None:
+        return rows.filter(removed_at__isnull=True)
+    return rows.filter(Q(removed_sequence__isnull=True) | Q(removed_sequence__gte=as_of), added_sequence__lt=as_of)
+
+
+def _number_lists(enterprise_id: int, as_of: int | None) -> Mapping[str, NumberSet]:
+    entries: dict[str, list[Entry]] = defaultdict(list)
+    rows = _known(NumberListEntry.objects.filter(enterprise_id=enterprise_id), as_of).order_by("id")
+    for code, *row in rows.values_list("list__code", "digits", "is_prefix", "valid_from", "valid_until"):
+        entries[code].append(Entry(*row))
+    return {code: NumberSet(found) for code, found in entries.items()}
+
+
+def _trips(enterprise_id: int, as_of: int | None) -> Mapping[int, tuple[TripSpan, ...]]:
+    found: dict[int, tuple[TripSpan, ...]] = {}
+    rows = _known(Trip.objects.filter(enterprise_id=enterprise_id), as_of).order_by("starts_at", "id")
+    for person_id, starts, ends, countries in rows.values_list("person_id", "starts_at", "ends_at", "countries"):
+        found[person_id] = (*found.get(person_id, ()), (starts, ends, frozenset(countries)))
+    return found
+
+
+def profiles(enterprise_id: int, *, as_of: int | None = None) -> Mapping[int, Mapping[str, Any]]:
+    """The profiles of lines."""
+    rows = _known(LineProfile.objects.filter(enterprise_id=enterprise_id), as_of)
+    return dict(rows.values_list("line_id", "attributes"))
+
+
+def users(enterprise_id: int) -> Mapping[int, Users]:
+    """Whose each line was, and when."""
+    found: dict[int, Users] = {}
+    rows = PersonAssignment.objects.filter(enterprise_id=enterprise_id).order_by("line_id", "during")
+    for line_id, person_id, during in rows.values_list("line_id", "person_id", "during").iterator():
+        starts = during.lower or datetime.min.replace(tzinfo=UTC)
+        found[line_id] = (*found.get(line_id, ()), (starts, during.upper or NEVER, person_id))
+    return found

@@ -1,0 +1,262 @@
+"""Records of which a person pays something: cut where who pays changes, split among payers, one usage record a payer.
+
+Owns: the way of a record on which rules of who pays, or limits that leave something to people, have a say. The usual
+one is the company's as a whole (`whole`) and goes on as if there were no rules. Uses the charger for what the company
+pays, and the personal book for what people do. docs/byod.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from django.conf import settings
+
+from balances import units as arithmetic
+from balances.models.usage import SuspenseReason
+from balances.units import Service, split_in_proportion
+from policies.steering.book import NOBODY_SAYS
+from policies.steering.rules import CORPORATE, REFUSE
+from portal.charging import suspense_texts
+from portal.charging.group import CannotCharge, Part
+from portal.charging.rating import share_by_time, spans_of
+from portal.charging.records import Usage, escaped, parse_canonical
+from portal.charging.steering import Leg, Piece, Steered, Steering
+from portal.charging.terms import RateTerms, Stretch
+
+if TYPE_CHECKING:
+    from portal.charging.charger import Charger
+    from portal.charging.state import Chain
+
+_json = msgspec.json.Encoder()
+#: Columns of rule and part of a charge line on which no rule decided.
+NO_RULE = "\\N\t\\N"
+_SPOKEN = (Service.VOICE, Service.MESSAGING)
+_NOBODY = Steered(NOBODY_SAYS, REFUSE, None)
+#: What of the network's message stays with the company's part of a record that forked: nothing that measures the rest.
+_SHOWN_ATTRIBUTES = ("apn", "dnn", "radio", "rat", "rat_type", "ratType", "application", "app", "app_category")
+
+
+class Located(NamedTuple):
+    """A record on its way, its line, chain and contract found, its units rounded."""
+
+    part: Part
+    position: int
+    usage: Usage
+    line_id: int
+    account_id: int
+    chain: Chain
+    service: int
+    zone_id: int
+    stretch: Stretch
+    charged_units: int
+    reasons: str
+
+
+class _Record:
+    """A usage record in the making: what one payer has of the event."""
+
+    __slots__ = ("ends", "id", "lines", "person_id", "units", "used_at")
+
+    def __init__(self, usage_id: int, used_at: str, person_id: int | None):
+        self.id, self.used_at, self.person_id = usage_id, used_at, person_id
+        self.ends = used_at
+        self.lines = self.units = 0
+
+    def take(self, units: int, ends: str) -> int:
+        """Note one more charge line; returns its number."""
+        self.lines += 1
+        self.units += units
+        self.ends = ends
+        return self.lines - 1
+
+
+class Forking:
+    """Charges records of a group that may have two payers; see the module's paragraph."""
+
+    def __init__(self, charger: Charger):
+        self._charger = charger
+        state = charger.state
+        assert state.steering is not None
+        assert state.personal is not None
+        self._steering: Steering = state.steering
+        self._personal = state.personal
+        self._corrections_id = state.corrections_id
+
+    def whole(self, event: Located) -> tuple[str, str] | None:
+        """Reasons and rule of an event that the company pays as a whole whatever limits say; None for any other."""
+        steering, usage = self._steering, event.usage
+        if self._is_correction(event):
+            return None
+        if event.service in _SPOKEN and usage.other_party in settings.EMERGENCY_NUMBERS:
+            return "", NO_RULE
+        rules = steering.rules(event.chain, event.line_id, event.service, event.zone_id)
+        if steering.limits_steer or steering.reads_use:
+            return None
+        if rules is None:
+            return "", NO_RULE
+        steered, segment = steering.steer(
+            self._charger.cursor, rules, usage, event.line_id, event.service, event.zone_id, event.charged_units,
+            event.stretch, usage.used_at,
+        )  # fmt: skip
+        if not steered.outcome.is_company:
+            return None
+        if usage.ended_at and (usage.ended_at > min(segment.ends_text, event.stretch.ends) or segment.has_moving):
+            return None
+        return steered.reasons, _rule(steered, 1)
+
+    def charge(self, event: Located) -> int:
+        """Charge an event, cut and split; returns the usage id that holds its identity. Raises CannotCharge first."""
+        if self._is_correction(event):  # it was rounded when it was charged to the person
+            event = event._replace(charged_units=event.usage.units, reasons="")
+        pieces = self._pieces(event)
+        if any((event.service, event.zone_id) not in piece.stretch.rates for piece in pieces):
+            detail = suspense_texts.no_rate(event.service, event.usage.visited_network)
+            raise CannotCharge(SuspenseReason.NO_RATE, detail)
+        shares = share_by_time(event.charged_units, [(piece.starts, piece.ends) for piece in pieces])
+        taken = [(piece, units) for piece, units in zip(pieces, shares, strict=True) if units]
+        is_cut = " split" if len(taken) > 1 else ""
+        records: dict[int | None, _Record] = {}
+        for piece, units in taken or [(pieces[0], 0)]:
+            rate = piece.stretch.rates[event.service, event.zone_id]
+            legs, over = self._steering.legs(self._charger.cursor, piece, event.line_id, units, rate)
+            for leg in legs:
+                self._charge_leg(
+                    event, records, piece, rate, leg, event.reasons + piece.steered.reasons + over + is_cut
+                )
+        return self._write(event, records)
+
+    def _is_correction(self, event: Located) -> bool:
+        """Whether a person decided that the company pays it, whatever rules and limits say."""
+        return event.part.source_id == self._corrections_id
+
+    def _pieces(self, event: Located) -> list[Piece]:
+        """The event, cut at the contract's stretches and within them where who pays changes."""
+        charger, usage, steering = self._charger, event.usage, self._steering
+        ends = usage.ended_at or usage.used_at
+        stretches = [event.stretch]
+        if ends > event.stretch.ends:
+            stretches = charger.state.stretches_between(usage.used_at, ends)
+        rules = None
+        if not self._is_correction(event):
+            rules = steering.rules(event.chain, event.line_id, event.service, event.zone_id)
+        pieces: list[Piece] = []
+        for stretch, (starts, until) in zip(stretches, spans_of(usage.used_at, ends, stretches), strict=True):
+            if rules is None:
+                pieces.append(Piece(stretch, starts, until, _NOBODY))
+            else:
+                pieces += steering.pieces(
+                    charger.cursor, rules, usage, event.line_id, event.service, event.zone_id, event.charged_units,
+                    stretch, starts, until, self._personal.turns_between,
+                )  # fmt: skip
+        return pieces
+
+    def _charge_leg(
+        self, event: Located, records: dict[int | None, _Record], piece: Piece, rate: RateTerms, leg: Leg, reasons: str
+    ) -> None:
+        rule = _rule(piece.steered, leg.share.number)
+        if leg.share.payer != CORPORATE:
+            self._charge_person(event, records, piece, rate, leg.share.units, reasons, rule)
+            return
+        is_correction = self._is_correction(event)
+        if is_correction:
+            reasons += f" correction:{(event.usage.attributes or {}).get('contest', 0)}"
+        record = self._record(records, None, piece)
+        number = record.lines
+        granted = self._charger.charge_stretch(
+            event.usage, record.id, number, record.used_at, piece.starts, piece.stretch, rate, event.chain,
+            event.line_id, event.service, event.zone_id, leg.share.units, reasons, 0 if number else 1, rule,
+            is_forced=is_correction,
+        )  # fmt: skip
+        if not granted.is_nothing:
+            record.take(leg.share.units - granted.steered_units, piece.ends)
+        self._steering.give_back(self._charger.cursor, leg, granted.refused_units + granted.steered_units, rate)
+        self._steering.count(
+            self._charger.cursor, piece.stretch, event.line_id, event.service, granted.units, granted.amount_micros
+        )
+        if granted.steered_units:
+            self._charge_person(event, records, piece, rate, granted.steered_units, reasons + granted.why, NO_RULE)
+
+    def _charge_person(
+        self, event: Located, records: dict[int | None, _Record], piece: Piece, rate: RateTerms, units: int,
+        reasons: str, rule: str,
+    ) -> None:  # fmt: skip
+        """What a person has of a piece, by the terms of the personal account; what it cannot pay is open or refused."""
+        charger, steered = self._charger, piece.steered
+        person_id = steered.person_id
+        if person_id is None:
+            person_id = self._steering.user_of(event.line_id, parse_canonical(piece.starts))
+        record = self._record(records, person_id or 0, piece)
+        number = record.take(units, piece.ends)
+        leg = self._personal.charge(
+            charger.cursor, person_id=person_id, service=event.service, zone_id=event.zone_id, units=units,
+            starts=piece.starts, missing=steered.missing, value=partial(_value, rate),
+        )  # fmt: skip
+        self._personal.note_open(
+            leg, usage_id=record.id, number=number, used_at=record.used_at, starts=piece.starts, line_id=event.line_id,
+            person_id=person_id, service=event.service, zone_id=event.zone_id,
+        )  # fmt: skip
+        cycle = piece.stretch.cycle
+        charger.personal_tally.add(
+            event.chain, event.line_id, event.service, event.zone_id, cycle.starts, "", leg.units, 0, 0,
+            0 if number else 1,
+        )  # fmt: skip
+        self._steering.count(charger.cursor, piece.stretch, event.line_id, event.service, leg.units, 0)
+        ids = ",".join([str(bucket_id) for bucket_id, _ in leg.draws])
+        drawn = ",".join([str(taken) for _, taken in leg.draws])
+        charger.personal_rows[record.used_at[:7]].append(
+            f"{charger.enterprise_id}\t{record.id}\t{number}\t{record.used_at}\t{piece.starts}\t{cycle.starts}\t2\t"
+            f"{event.chain.path_id}\t{piece.stretch.version_id}\t{rate.id}\t{leg.units}\t0\t0\t{leg.refused_units}\t"
+            f"{(leg.reasons + reasons).strip()}\t{rule}\t{_or_null(leg.account_id)}\t{_or_null(leg.rate_id)}\t"
+            f"{{{ids}}}\t{{{drawn}}}\t{leg.micros}\t"
+        )
+
+    def _record(self, records: dict[int | None, _Record], whose: int | None, piece: Piece) -> _Record:
+        """The record of a payer: None the company, else a person (0: nobody known)."""
+        record = records.get(whose)
+        if record is None or not record.lines:
+            record = records[whose] = _Record(self._charger.next_usage_id(), piece.starts, whose or None)
+        return record
+
+    def _write(self, event: Located, records: dict[int | None, _Record]) -> int:
+        """Emit the usage records; the company's holds the identity, else the first one."""
+        charger, usage, part = self._charger, event.usage, event.part
+        if None in records and not records[None].lines:
+            del records[None]
+        holder = records.get(None) or next(iter(records.values()))
+        reported = split_in_proportion(usage.units, [record.units for record in records.values()])
+        is_forked = len(records) > 1
+        for (whose, record), units in zip(records.items(), reported, strict=True):
+            attributes: Mapping[str, Any] | None = usage.attributes
+            if is_forked and whose is None and attributes:
+                attributes = {name: attributes[name] for name in _SHOWN_ATTRIBUTES if name in attributes}
+            ended = "\\N" if not usage.ended_at else record.ends
+            counterpart = holder.id if record is not holder else None
+            charger.usage_rows[record.used_at[:7]].append(
+                f"{record.id}\t{charger.enterprise_id}\t{event.line_id}\t{event.account_id}\t{part.id}\t"
+                f"{event.position}\t{part.source_id}\t{escaped(usage.source_record_id)}\t{event.service}\t"
+                f"{event.zone_id}\t{units}\t{record.units}\t{record.used_at}\t{ended}\t{usage.visited_network}\t"
+                f"{escaped(usage.other_party)}\t{usage.imei}\t{_text(attributes)}\t{charger.charged_at}\t"
+                f"{1 if whose is None else 2}\t{_or_null(counterpart)}\t{_or_null(record.person_id)}\t"
+            )
+        return holder.id
+
+
+def _rule(steered: Steered, number: int) -> str:
+    """The columns of rule and part."""
+    return f"{steered.outcome.id}\t{number}" if steered.outcome.id else NO_RULE
+
+
+def _value(rate: RateTerms, units: int) -> int:
+    """What units would cost at the contract's rate."""
+    return arithmetic.price_micros(units, rate.price_micros, rate.block_units)
+
+
+def _or_null(value: int | None) -> str:
+    return "\\N" if value is None else str(value)
+
+
+def _text(attributes: Mapping[str, Any] | None) -> str:
+    return escaped(_json.encode(attributes).decode()) if attributes else "\\N"

@@ -1,0 +1,338 @@
+"""Who pays, while charging: the rules of an enterprise in memory, asked for each stretch of a record.
+
+Owns: finding the rules of an event, the instants at which the outcome changes (for cutting sessions), the legs of a
+stretch, and the budgets that they take up. Lives under the charging lock like `portal.charging.limits`. What a leg
+costs is not decided here; nor is anything written but the use of budgets.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from balances import units as arithmetic
+from balances.models import Line, LineTag
+from balances.models.counters import Grain, OwnerKind
+from policies.conditions.places import country_of, zone_of
+from policies.decision import Context
+from policies.models import BudgetMeasure, SteeringVersion
+from policies.steering import loading
+from policies.steering.book import Budget, Decided, Outcome, Rules, Segment, SteeringBook
+from policies.steering.decision import Price, Share, split
+from policies.steering.rules import Missing
+from portal.charging.budgets import Budgets, Place, period_end, period_start
+from portal.charging.records import Usage, canonical_time, parse_canonical
+from portal.charging.terms import RateTerms, Stretch
+
+if TYPE_CHECKING:
+    from portal.charging.state import Chain
+
+#: A session is cut into so many pieces at most within a stretch of the contract; the rest belongs to the last one.
+PIECES_MOST = 500
+#: Kinds of events whose rules are kept at hand.
+KINDS_KEPT = 20_000
+
+#: Where the terms of a person's account change between two instants, in order.
+PersonalTurns = Callable[[int | None, str, str], list[str]]
+
+_NO_TAGS = frozenset[str]()
+_UNASKED: Any = object()
+
+
+class Steered(NamedTuple):
+    """What was decided for an instant of an event."""
+
+    outcome: Outcome
+    missing: Missing
+    person_id: int | None
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def reasons(self) -> str:
+        """Reason codes of the charge lines, each after a space."""
+        said = f" {self.outcome.code}" if self.outcome.id else ""
+        return said + "".join([f" unknown:{name}" for name in self.unknown[:1]])
+
+
+class Piece(NamedTuple):
+    """A part of an event for which one rule says who pays."""
+
+    stretch: Stretch
+    starts: str
+    ends: str
+    steered: Steered
+
+
+class Leg(NamedTuple):
+    """What a part has of a piece, and what it took up of its budget; None: it has none of its own."""
+
+    share: Share
+    budget: Budget | None
+    taken: int
+    place: Place | None = None
+
+
+class Steering:
+    """Who pays in one enterprise; see the module's paragraph."""
+
+    def __init__(self, enterprise_id: int, book: SteeringBook | None, *, limits_steer: bool = False):
+        self.enterprise_id, self.book = enterprise_id, book
+        self.limits_steer = limits_steer  # a limit or a policy may leave something to people
+        self.budgets = Budgets(enterprise_id)
+        self._users = loading.users(enterprise_id)
+        fields = book.fields if book is not None else frozenset()
+        self._reads_profile = any(name.startswith("profile.") for name in fields)
+        self._profiles: Mapping[int, Mapping[str, Any]] = {}
+        if self._reads_profile:
+            self._profiles = loading.profiles(enterprise_id)
+        self.reads_use = bool(fields & {"used", "spent"})
+        self._use: dict[str, dict[tuple[int, int], list[int]]] = {}
+        self._reads_line = "line" in fields
+        self._numbers: dict[int, str] = {}
+        self._tags: dict[int, frozenset[str]] = {}
+        self._rules: dict[tuple[int, frozenset[str], int, int], Rules | None] = {}
+        self._there: dict[str, ZoneInfo | None] = {}
+        if book is not None:
+            self._load_tags()
+            if self._reads_line:
+                lines = Line.objects.filter(enterprise_id=enterprise_id)
+                self._numbers = dict(lines.values_list("id", "msisdn"))
+
+    @classmethod
+    def load(
+        cls, enterprise_id: int, *, limits_steer: bool = False, instead: SteeringVersion | None = None
+    ) -> Steering | None:
+        """Who pays in an enterprise; None where nobody says anything, which costs charging nothing.
+
+        `instead`: a draft in place of its account's versions.
+        """
+        book = loading.load(enterprise_id, instead=instead)
+        return cls(enterprise_id, book, limits_steer=limits_steer) if book is not None or limits_steer else None
+
+    def _load_tags(self) -> None:
+        tags: dict[int, set[str]] = {}
+        borne = LineTag.objects.filter(enterprise_id=self.enterprise_id, removed_at__isnull=True)
+        for line_id, tag in borne.values_list("line_id", "tag"):
+            tags.setdefault(line_id, set()).add(tag)
+        self._tags = {line_id: frozenset(found) for line_id, found in tags.items()}
+
+    def forget(self) -> None:
+        """Drop what depends on balances."""
+        self.budgets.forget()
+        self._use.clear()
+
+    # --- what is known of an event ---------------------------------------------------------------------------------
+
+    def rules(self, chain: Chain, line_id: int, service: int, zone_id: int) -> Rules | None:
+        """The rules that apply to a kind of event, None where nobody says anything."""
+        if self.book is None:
+            return None
+        key = (chain.path_id, self._tags.get(line_id, _NO_TAGS), service, zone_id)
+        try:
+            return self._rules[key]
+        except KeyError:
+            if len(self._rules) >= KINDS_KEPT:
+                self._rules.clear()
+            found = self._rules[key] = self.book.along(chain.account_ids, key[1], service, zone_id)
+            return found
+
+    def user_of(self, line_id: int, at: datetime) -> int | None:
+        """The person whose line it was."""
+        for starts, ends, person_id in self._users.get(line_id, ()):
+            if starts <= at < ends:
+                return person_id
+        return None
+
+    def _there_of(self, network: str) -> ZoneInfo | None:
+        found = self._there.get(network, _UNASKED)
+        if found is _UNASKED:
+            home = self.book.around.home_country if self.book is not None else ""
+            found = self._there[network] = zone_of(country_of(network) if network else home)
+        return found
+
+    def _context(
+        self, usage: Usage, at: datetime, line_id: int, person_id: int | None, service: int, zone_id: int, units: int,
+        stretch: Stretch, cursor,
+    ) -> Context:  # fmt: skip
+        used = spent = None
+        if self.reads_use:
+            used, spent = self._so_far(cursor, stretch).get((line_id, service), (0, 0))
+        return Context(
+            service=service, zone_id=zone_id, units=units, at=at.astimezone(stretch.zone), line_id=line_id,
+            tags=self._tags.get(line_id, _NO_TAGS), device=usage.imei, visited_network=usage.visited_network,
+            other_party=usage.other_party, attributes=usage.attributes, person_id=person_id or 0,
+            line_number=self._numbers.get(line_id, ""), used_so_far=used, spent_so_far=spent,
+            profile=self._profiles.get(line_id) if self._reads_profile else None,
+        )  # fmt: skip
+
+    def _so_far(self, cursor, stretch: Stretch) -> dict[tuple[int, int], list[int]]:
+        """Units and company's overage of each line and service in a cycle, loaded once and then kept in step."""
+        starts = stretch.cycle.starts
+        found = self._use.get(starts)
+        if found is None:
+            cursor.execute(
+                "SELECT owner_id, service, sum(used_units), sum(amount_micros) FROM balances_counter "
+                "WHERE enterprise_id = %s AND owner_kind = %s AND grain = %s AND period_start = %s GROUP BY 1, 2",
+                [self.enterprise_id, int(OwnerKind.LINE), int(Grain.CYCLE), starts],
+            )
+            found = self._use[starts] = {
+                (line_id, service): [int(units), int(micros)] for line_id, service, units, micros in cursor.fetchall()
+            }
+        return found
+
+    def count(self, cursor, stretch: Stretch, line_id: int, service: int, units: int, micros: int) -> None:
+        """Keep in step with what was charged, where rules ask for it."""
+        if self.reads_use:
+            total = self._so_far(cursor, stretch).setdefault((line_id, service), [0, 0])
+            total[0] += units
+            total[1] += micros
+
+    # --- deciding --------------------------------------------------------------------------------------------------
+
+    def steer(
+        self, cursor, rules: Rules, usage: Usage, line_id: int, service: int, zone_id: int, units: int,
+        stretch: Stretch, starts: str,
+    ) -> tuple[Steered, Segment]:  # fmt: skip
+        """Who pays an event at an instant, and the segment of time that it lies in."""
+        segment = self._segment(rules, usage, stretch, starts)
+        decided = segment.only
+        at = None
+        if decided is None:
+            key = segment.key_of(usage, line_id) if segment.key_of is not None else None
+            decided = segment.recall(key) if key is not None else None
+            if decided is None:
+                at = parse_canonical(starts)
+                person_id = self.user_of(line_id, at)
+                decided = segment.decide(
+                    self._context(usage, at, line_id, person_id, service, zone_id, units, stretch, cursor), key
+                )
+        return self._steered(decided, segment, line_id, at, starts), segment
+
+    def _steered(self, decided: Decided, segment: Segment, line_id: int, at: datetime | None, starts: str) -> Steered:
+        outcome = decided.outcome
+        if outcome.is_company:  # the person is asked for only where a limit leaves something to them
+            return Steered(outcome, segment.missing, None, decided.unknown)
+        person_id = self.user_of(line_id, at or parse_canonical(starts))
+        return Steered(outcome, segment.missing, person_id, decided.unknown)
+
+    def _segment(self, rules: Rules, usage: Usage, stretch: Stretch, starts: str) -> Segment:
+        last = rules.last
+        if last is not None and last.starts_text <= starts < last.ends_text and last.zone is stretch.zone:
+            return last
+        there = self._there_of(usage.visited_network) if rules.asks_there else None
+        segment = rules.segment(parse_canonical(starts), stretch.zone, there)
+        if not segment.ends_text:
+            segment.starts_text, segment.ends_text = canonical_time(segment.starts), canonical_time(segment.ends)
+        if not rules.asks_there:
+            rules.last = segment
+        return segment
+
+    def pieces(
+        self, cursor, rules: Rules, usage: Usage, line_id: int, service: int, zone_id: int, units: int,
+        stretch: Stretch, starts: str, ends: str, personal_turns: PersonalTurns,
+    ) -> list[Piece]:  # fmt: skip
+        """A time within a stretch of the contract, cut where the deciding rule, the person, the period of a budget, or
+        the terms of the person's account (`personal_turns`) change."""
+        pieces: list[Piece] = []
+        known: Any = None
+        turns: dict[int | None, list[str]] = {}
+        here = starts
+        while here < ends and len(pieces) < PIECES_MOST:
+            steered, segment = self.steer(cursor, rules, usage, line_id, service, zone_id, units, stretch, here)
+            outcome, person_id = steered.outcome, steered.person_id
+            edges = [ends, segment.ends_text]
+            if segment.has_moving:
+                context = self._context(
+                    usage, parse_canonical(here), line_id, person_id, service, zone_id, units, stretch, cursor
+                )
+                moves = segment.turns_of(context, parse_canonical(here), parse_canonical(min(edges)), stretch.zone)
+                edges += [canonical_time(move) for move in moves[:1]]
+            budgets = outcome.budgets.values()
+            edges += [end for budget in budgets if (end := period_end(budget.every, stretch, here)) is not None]
+            terms = 0
+            if outcome.has_personal or segment.has_moving:
+                edges += [edge for edge in self._handed_on(line_id) if edge > here][:1]
+            if outcome.has_personal:
+                if person_id not in turns:
+                    turns[person_id] = personal_turns(person_id, starts, ends)
+                terms = bisect_right(turns[person_id], here)
+                edges += turns[person_id][terms : terms + 1]
+            periods = tuple([period_start(budget.every, stretch, here) for budget in budgets])
+            key = (outcome, steered.missing, person_id, terms, periods)
+            until = min(edges)
+            if key == known:
+                pieces[-1] = pieces[-1]._replace(ends=until)
+            else:
+                pieces.append(Piece(stretch, here, until, steered))
+            known, here = key, until
+        if not pieces:  # it took no time
+            steered, _ = self.steer(cursor, rules, usage, line_id, service, zone_id, units, stretch, starts)
+            pieces.append(Piece(stretch, starts, ends, steered))
+        pieces[-1] = pieces[-1]._replace(ends=ends)
+        return pieces
+
+    def _handed_on(self, line_id: int) -> list[str]:
+        """When a line passed from one person to another."""
+        users = self._users.get(line_id, ())
+        return sorted(
+            {canonical_time(edge) for starts, ends, _ in users for edge in (starts, ends) if edge.year < 9999}
+        )
+
+    # --- splitting -------------------------------------------------------------------------------------------------
+
+    def legs(self, cursor, piece: Piece, line_id: int, units: int, rate: RateTerms) -> tuple[list[Leg], str]:
+        """The legs of a piece, in order, with the reason that a budget's edge fell into it; takes up the budgets."""
+        steered = piece.steered
+        outcome = steered.outcome
+        if not outcome.budgets:
+            part = outcome.parts[0]
+            return [Leg(Share(1, part.payer, units), None, 0)], ""
+
+        def place_of(number: int) -> Place:
+            return self.budgets.place(
+                outcome.budgets[number], line_id=line_id, person_id=steered.person_id, stretch=piece.stretch,
+                starts=piece.starts,
+            )  # fmt: skip
+
+        shares = split(
+            units,
+            outcome.parts,
+            left_of=lambda number: outcome.budgets[number].amount - self.budgets.used(cursor, place_of(number)),
+            shared_at=lambda number: self.budgets.used(cursor, place_of(number)),
+            price=Price(rate.price_micros, rate.block_units),
+        )
+        legs = []
+        for share in shares:
+            budget = outcome.budgets.get(share.number)
+            if budget is None or budget.measure == BudgetMeasure.SHARED:
+                legs.append(Leg(share, None, 0))
+                continue
+            place, taken = place_of(share.number), taken_up(budget, share.units, rate)
+            self.budgets.add(cursor, place, taken)
+            legs.append(Leg(share, budget, taken, place))
+        for number, budget in outcome.budgets.items():
+            if budget.measure == BudgetMeasure.SHARED:
+                before = sum([share.units for share in shares if share.number < number])
+                if units > before:
+                    self.budgets.add(cursor, place_of(number), units - before)
+        is_over = any(
+            budget.measure != BudgetMeasure.SHARED and any(share.number > number for share in shares)
+            for number, budget in outcome.budgets.items()
+        )
+        return legs, " budget_used" if is_over else ""
+
+    def give_back(self, cursor, leg: Leg, refused_units: int, rate: RateTerms) -> None:
+        """A budget counts what was granted: what a limit refused of its leg is still there."""
+        if leg.budget is not None and leg.place is not None and refused_units:
+            kept = taken_up(leg.budget, leg.share.units - refused_units, rate)
+            self.budgets.add(cursor, leg.place, kept - leg.taken)
+
+
+def taken_up(budget: Budget, units: int, rate: RateTerms) -> int:
+    """What units of a leg take up of its budget."""
+    if budget.measure == BudgetMeasure.UNITS:
+        return units
+    return arithmetic.price_micros(units, rate.price_micros, rate.block_units)
