@@ -293,6 +293,19 @@ class SteeringBook:
             found = self._rules[key] = self._find(own, Context(service, zone_id, 0, NEVER, tags=tags))
             return found
 
+    def listed(self, account_ids: Sequence[int], at: datetime) -> list[tuple[StandingVersion, int, SteeringRule]]:
+        """All rules along a chain that hold at an instant, in the order in which they are asked; for explanations."""
+        own = [account_id for account_id in account_ids if account_id in self._by_account]
+        return [
+            (version, number, rule)
+            for is_fixed, accounts in ((True, own[::-1]), (False, own))
+            for account_id in accounts
+            for version in self._by_account[account_id]
+            if version.starts <= at < version.ends
+            for number, rule in enumerate(version.terms.rules, start=1)
+            if rule.is_fixed is is_fixed
+        ]
+
     def outcome(self, version: StandingVersion, number: int, rule: SteeringRule) -> Outcome:
         """The outcome of a rule; one and the same for all kinds of events."""
         found = self._outcomes.get((version.id, number))

@@ -23,7 +23,7 @@ from balances.models.ledger import EntryKind
 from balances.models.usage import SuspenseReason
 from portal.charging import suspense_texts
 from portal.charging.forking import NO_RULE, Forking, Located
-from portal.charging.group import CHARGED, DUPLICATE, SUSPENDED, CannotCharge, Counts, Crossed, Part, Suspended
+from portal.charging.group import CHARGED, DUPLICATE, SUSPENDED, CannotCharge, Counts, Crossed, Part, Seen, Suspended
 from portal.charging.guarding import Event, Guarding
 from portal.charging.heads import BucketHead, Corrections, Gate, Meter, Tiers, drawable_through
 from portal.charging.rating import split_by_time
@@ -90,6 +90,8 @@ class Charger:
         self._capped_by: tuple[int, int, int] | None = None  # the owner whose cap stops the stretch being charged
         self.tally = Tally()
         self.personal_tally = Tally()
+        #: What became of each leg, for a look ahead; None: nobody looks.
+        self.seen: list[Seen] | None = None
         self.forking = Forking(self) if state.steering is not None else None
         self._known_by_source: dict[int, dict[str, tuple[int, int]]] = {}
         self._held_by_suspended: set[int] = set()  # sources with such identities among the known ones
@@ -217,10 +219,10 @@ class Charger:
         if usage.fault:
             raise CannotCharge(usage.fault, usage.raw["detail"] if usage.raw else "")
         used_at = usage.used_at
-        line_id, account_id = self._locate(usage)
+        line_id, account_id = self.locate(usage)
         stretch = self._stretch
         if stretch is None or not stretch.starts <= used_at < stretch.ends:
-            stretch = self._find_stretch(used_at)
+            stretch = self.find_stretch(used_at)
         if used_at < self._oldest:
             days = stretch.oldest_chargeable.days
             raise CannotCharge(SuspenseReason.TOO_OLD, suspense_texts.too_old(used_at, days))
@@ -273,7 +275,7 @@ class Charger:
         """A usage id that nobody else has."""
         return next(_usage_ids, None) or _fetch_usage_ids(self.cursor)
 
-    def _locate(self, usage: Usage) -> tuple[int, int]:
+    def locate(self, usage: Usage) -> tuple[int, int]:
         """Line and account of the record, by whose number it was when it was used."""
         used_at = usage.used_at
         if (last := usage.ended_at or used_at) > self.latest:
@@ -290,7 +292,7 @@ class Charger:
             SuspenseReason.UNASSIGNED_LINE, suspense_texts.unassigned_line(usage.number, used_at, residences)
         )
 
-    def _find_stretch(self, used_at: str) -> Stretch:
+    def find_stretch(self, used_at: str) -> Stretch:
         """The stretch of the contract that holds the time of use, its balances loaded."""
         stretch = self.state.stretch_of(used_at)
         if stretch is None:
@@ -360,6 +362,20 @@ class Charger:
             f"{stretch.version_id}\t{rate.id}\t{charged_units}\t{left}\t{amount}\t{{{ids}}}\t{{{drawn}}}\t{refused_units}\t"
             f"{code}{reasons}\t{rule}\t"
         )
+        if self.seen is not None:
+            self.seen.append(
+                Seen(
+                    False,
+                    starts,
+                    charged_units,
+                    refused_units,
+                    charged_units - left,
+                    amount,
+                    rate,
+                    rule,
+                    code + reasons,
+                )
+            )
         return Granted(charged_units, refused_units, steered_units, amount, why)
 
     def _draw(self, heads: list[BucketHead], wanted: int) -> tuple[list[tuple[int, int]], int]:

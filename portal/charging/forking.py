@@ -20,7 +20,7 @@ from balances.units import Service, split_in_proportion
 from policies.steering.book import NOBODY_SAYS
 from policies.steering.rules import CORPORATE, REFUSE
 from portal.charging import suspense_texts
-from portal.charging.group import CannotCharge, Part
+from portal.charging.group import CannotCharge, Part, Seen
 from portal.charging.rating import share_by_time, spans_of
 from portal.charging.records import Usage, escaped, parse_canonical
 from portal.charging.steering import Leg, Piece, Steered, Steering
@@ -204,6 +204,12 @@ class Forking:
             0 if number else 1,
         )  # fmt: skip
         self._steering.count(charger.cursor, piece.stretch, event.line_id, event.service, leg.units, 0)
+        if charger.seen is not None:
+            covered = sum([taken for _, taken in leg.draws])
+            why = (leg.reasons + reasons).strip()
+            charger.seen.append(
+                Seen(True, piece.starts, leg.units, leg.refused_units, covered, leg.micros, rate, rule, why)
+            )
         ids = ",".join([str(bucket_id) for bucket_id, _ in leg.draws])
         drawn = ",".join([str(taken) for _, taken in leg.draws])
         charger.personal_rows[record.used_at[:7]].append(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from portal.charging.records import Usage
+
+if TYPE_CHECKING:
+    from portal.charging.terms import RateTerms
 
 #: Outcome of a record, as the outcomes of a part hold it.
 CHARGED, DUPLICATE, SUSPENDED = "c", "d", "s"
@@ -76,3 +79,17 @@ class Crossed(NamedTuple):
     base_units: int | None
     usage_id: int
     crossed_at: str
+
+
+class Seen(NamedTuple):
+    """What became of one leg of a stretch, for a look ahead: granted, refused, covered by allowances, its price."""
+
+    is_personal: bool
+    starts: str
+    units: int
+    refused_units: int
+    covered_units: int
+    amount_micros: int
+    rate: RateTerms  # the contract's
+    rule: str  # columns of rule and part
+    reasons: str

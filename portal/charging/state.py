@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from balances import cycles, draw_caps
 from balances.models import Contract, DrawCap, Threshold, UsageSource, Zone
 from balances.models.counters import Grain, OwnerKind, Payer
+from policies.models import SteeringVersion
 from portal.charging.heads import BucketHead, Gate, Mark, Meter, Tiers
 from portal.charging.limits import Limits
 from portal.charging.personal import PersonalBook
@@ -93,6 +94,12 @@ class EnterpriseState:
             self.opened_until = min((terms.cycle_at(at).ends_at for terms in self.terms), default=at)
             self._forget_balances()
 
+    def steer_by(self, draft: SteeringVersion | None) -> None:
+        """Load who pays; with a draft, as if it had always held in place of its account's versions (look ahead)."""
+        limits_steer = self.limits is not None and self.limits.may_steer
+        self.steering = Steering.load(self.enterprise_id, limits_steer=limits_steer, instead=draft)
+        self.personal = PersonalBook(self.enterprise_id) if self.steering is not None else None
+
     def _forget_balances(self) -> None:
         self._heads.clear()
         if self.limits is not None:
@@ -110,9 +117,7 @@ class EnterpriseState:
         self._load_tree(cursor)
         self._load_thresholds()
         self.limits = Limits.load(self.enterprise_id)
-        limits_steer = self.limits is not None and self.limits.may_steer
-        self.steering = Steering.load(self.enterprise_id, limits_steer=limits_steer)
-        self.personal = PersonalBook(self.enterprise_id) if self.steering is not None else None
+        self.steer_by(None)
         sources = UsageSource.objects.filter(operator__enterprises=self.enterprise_id, name=CORRECTIONS)
         self.corrections_id = sources.values_list("id", flat=True).first() or 0
         caps = DrawCap.objects.filter(enterprise_id=self.enterprise_id, retired_at=None)

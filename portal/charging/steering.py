@@ -16,13 +16,14 @@ from zoneinfo import ZoneInfo
 from balances import units as arithmetic
 from balances.models import Line, LineTag
 from balances.models.counters import Grain, OwnerKind
+from policies.conditions import ALWAYS, Traced, compile_known, trace
 from policies.conditions.places import country_of, zone_of
 from policies.decision import Context
 from policies.models import BudgetMeasure, SteeringVersion
 from policies.steering import loading
-from policies.steering.book import Budget, Decided, Outcome, Rules, Segment, SteeringBook
+from policies.steering.book import Budget, Decided, Outcome, Rules, Segment, StandingVersion, SteeringBook
 from policies.steering.decision import Price, Share, split
-from policies.steering.rules import Missing
+from policies.steering.rules import Missing, SteeringRule
 from portal.charging.budgets import Budgets, Place, period_end, period_start
 from portal.charging.records import Usage, canonical_time, parse_canonical
 from portal.charging.terms import RateTerms, Stretch
@@ -210,6 +211,25 @@ class Steering:
                     self._context(usage, at, line_id, person_id, service, zone_id, units, stretch, cursor), key
                 )
         return self._steered(decided, segment, line_id, at, starts), segment
+
+    def asked(
+        self, cursor, chain: Chain, usage: Usage, line_id: int, service: int, zone_id: int, units: int,
+        stretch: Stretch,
+    ) -> list[tuple[StandingVersion, int, SteeringRule, bool | None, list[Traced]]]:  # fmt: skip
+        """What each rule in reach says to the beginning of an event, comparison by comparison; for explanations."""
+        if self.book is None:
+            return []
+        at = parse_canonical(usage.used_at)
+        person_id = self.user_of(line_id, at)
+        context = self._context(usage, at, line_id, person_id, service, zone_id, units, stretch, cursor)
+        around = self.book.around
+        return [
+            (
+                version, number, rule, compile_known(rule.when, around)(context),
+                trace(rule.when, around, context) if rule.when != ALWAYS else [],
+            )
+            for version, number, rule in self.book.listed(chain.account_ids, at)
+        ]  # fmt: skip
 
     def _steered(self, decided: Decided, segment: Segment, line_id: int, at: datetime | None, starts: str) -> Steered:
         outcome = decided.outcome

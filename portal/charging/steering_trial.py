@@ -1,0 +1,152 @@
+"""Who would pay for a made-up event, or for a real one under other rules: charged by the real charger, nothing is kept.
+
+Owns: a rolled-back look ahead for the form that asks, with what each rule in reach says to the event. Takes no lock, so
+what it says holds for this moment only. What may be shown of it to whom is its caller's matter (docs/byod.md, The wall).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from balances.models import ChargingState, Line
+from policies.conditions import Traced
+from policies.models import SteeringVersion
+from policies.steering.book import StandingVersion
+from portal.charging import reasons as wording
+from portal.charging.charger import Charger
+from portal.charging.group import CannotCharge, Part, Seen
+from portal.charging.records import Usage, parse_canonical
+from portal.charging.state import EnterpriseState
+
+
+@dataclass(frozen=True, slots=True)
+class ForeseenLeg:
+    """What one payer would have of one piece of the event.
+
+    `amount_micros`: of the company, overage at the contract's rate; of a person, by the tariff of the account.
+    `value_micros`: what the units cost at the contract's rate without an allowance.
+    """
+
+    starts_at: datetime
+    ends_at: datetime | None
+    is_personal: bool
+    units: int
+    refused_units: int
+    covered_units: int
+    amount_micros: int
+    value_micros: int
+    rule_id: int | None  # version's id * 1000 + place; None: nobody said anything
+    part: int | None
+    codes: str
+
+    @property
+    def words(self) -> list[str]:
+        """The reasons as sentences."""
+        return wording.words(self.codes)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a rule says to the event at its beginning; `decides`: it is the first that matches."""
+
+    version: StandingVersion
+    number: int
+    name: str
+    is_fixed: bool
+    holds: bool | None
+    comparisons: tuple[Traced, ...]
+    decides: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """The legs in order of time, or why the record would wait in suspense."""
+
+    legs: tuple[ForeseenLeg, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    reason: str = ""
+    detail: str = ""
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether the record would be charged."""
+        return not self.reason
+
+
+def foresee(
+    *, line: Line, usage: Usage, at: datetime, instead: SteeringVersion | None = None, own_id: str = ""
+) -> Foreseen:
+    """Who would pay `usage` (a normalised record of the line) if it came at `at`.
+
+    `instead`: a draft in place of its account's published rules. `own_id`: an identity that counts as free.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        charging = ChargingState.objects.get(enterprise_id=line.enterprise_id)
+        state = EnterpriseState(line.enterprise_id)
+        state.refresh(
+            cursor, charging.configuration_version, charging.charge_sequence, at + settings.USAGE_FUTURE_TOLERANCE
+        )
+        if instead is not None:
+            state.steer_by(instead)
+        trial = _Trial(cursor, line.enterprise_id, state, at)
+        trial.own_id, trial.seen = own_id or usage.source_record_id, []
+        asked = trial.asked(usage)
+        trial.charge_part(Part(0, 0, [usage]), poisoned=frozenset(), skipped=frozenset())
+        transaction.set_rollback(True)
+    if trial.suspended:
+        return Foreseen(asked=asked, reason=trial.suspended[0].reason, detail=trial.suspended[0].detail)
+    return Foreseen(tuple(_legs(trial.seen, usage.ended_at)), asked)
+
+
+class _Trial(Charger):
+    """A charger to whom one identity is free."""
+
+    own_id: str = ""
+
+    def _identities(self, part: Part) -> dict[str, tuple[int, int]]:
+        known = super()._identities(part)
+        known.pop(self.own_id, None)
+        return known
+
+    def asked(self, usage: Usage) -> tuple[Asked, ...]:
+        """What the rules in reach say; nothing where the record could not be charged at all."""
+        state, service = self.state, usage.service
+        if state.steering is None or usage.fault:
+            return ()
+        state.load_lines(self.cursor, {(usage.number_kind, usage.number)})
+        try:
+            line_id, account_id = self.locate(usage)
+            stretch = self.find_stretch(usage.used_at)
+        except CannotCharge:
+            return ()
+        zone_id = state.zone_of(usage.visited_network)
+        chain = state.chain_of(self.cursor, account_id, usage.used_at)
+        found, decided = [], False
+        for version, number, rule, holds, comparisons in state.steering.asked(
+            self.cursor, chain, usage, line_id, service, zone_id, usage.units, stretch
+        ):
+            decides = holds is True and not decided
+            found.append(Asked(version, number, rule.name, rule.is_fixed, holds, tuple(comparisons), decides))
+            decided = decided or decides
+        return tuple(found)
+
+
+def _legs(seen: list[Seen], ended_at: str) -> list[ForeseenLeg]:
+    """The legs in order of time, each until the next one of another time begins."""
+    seen = sorted(seen, key=lambda one: one.starts)
+    legs = []
+    for one in seen:
+        ends = next((other.starts for other in seen if other.starts > one.starts), ended_at)
+        rule, part = (None if cell == "\\N" else int(cell) for cell in one.rule.split("\t"))
+        legs.append(
+            ForeseenLeg(
+                parse_canonical(one.starts), parse_canonical(ends) if ends else None, one.is_personal, one.units,
+                one.refused_units, one.covered_units, one.amount_micros,
+                price_micros(one.units, one.rate.price_micros, one.rate.block_units), rule, part, one.reasons,
+            )
+        )  # fmt: skip
+    return legs
