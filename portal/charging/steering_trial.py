@@ -1,7 +1,7 @@
 """Who would pay for a made-up event, or for a real one under other rules: charged by the real charger, nothing is kept.
 
 Owns: a rolled-back look ahead for the form that asks, with what each rule in reach says to the event. Takes no lock, so
-what it says holds for this moment only. What may be shown of it to whom is its caller's matter (docs/byod.md, The wall).
+what it says holds for this moment only. What is shown of it to whom is its caller's matter (docs/byod.md, The wall).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from balances.models import ChargingState, Line
+from balances.units import price_micros
 from policies.conditions import Traced
 from policies.models import SteeringVersion
 from policies.steering.book import StandingVersion
