@@ -203,6 +203,7 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("POST", "limits"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     ("PATCH", "limits/<int:pk>"): ("limit", Route(Verb.MANAGE, NORTHS)),
     ("DELETE", "limits/<int:pk>"): ("spare limit", Route(Verb.MANAGE, NORTHS, (204,))),
+    ("POST", "limits/<int:pk>/fire"): ("limit", Route(Verb.MANAGE, NORTHS, (201,))),
     ("GET", "limits/<int:pk>/consents"): ("limit", Route(may=NORTHS_SEEN)),
     ("POST", "limits/<int:pk>/consents"): ("limit", Route(Verb.MANAGE, NORTHS, REFUSED)),
     ("POST", "limits/<int:pk>/extensions"): ("limit", Route(Verb.MANAGE, NORTHS, REFUSED)),

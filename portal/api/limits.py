@@ -17,7 +17,9 @@ from policies.models import Consent, Exemption, Limit, LimitCrossing, Measure, R
 from policies.models.limits import ACTION_CHOICES
 from policies.selectors import LimitState
 from portal.api.endpoints import Endpoint
+from portal.api.notices import NoticeSerializer
 from portal.api.values import Body, IdFilter, InReach, Instant, InstantFilter, ServiceField, ServiceFilter, Units
+from portal.notices import inbox, preferences
 
 WINDOWS, MEASURES = Window.values, Measure.values
 
@@ -148,6 +150,12 @@ class LimitFilters(django_filters.FilterSet):
         fields: list[str] = []
 
 
+def _needs_rule_over(view: Endpoint, limit: Limit | None) -> None:
+    """Refuse what eases or changes a limit that was set from above, as its screen does. Raises PermissionDenied."""
+    if limit is not None and not limits.may_change(limit, view.scope, view.write_context["actor"]):
+        raise PermissionDenied("This limit was set from above: ask there.")
+
+
 def _shown(limit: Limit, values: dict[str, Any]) -> consent.Shown:
     """What the caller says was shown, taken out of the other values; the address names the limit's row."""
     start, number = values.pop("period_start"), values.pop("number")
@@ -174,8 +182,7 @@ class Limits(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     def _governed(self) -> Limit:
         """The limit of the address, where the caller may change it."""
         limit = self.get_object()
-        if not limits.may_change(limit, self.scope, self.write_context["actor"]):
-            raise PermissionDenied("This limit was set from above: ask there.")
+        _needs_rule_over(self, limit)
         return limit
 
     def _state(self, limit: Limit) -> LimitState:
@@ -224,6 +231,13 @@ class Limits(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
         limit, values = self._governed(), self.body(ChangeLimitBody)
         values["marks_at"] = values.pop("marks", None)
         return self.shown(self._state(limits.change(limit=limit, **values, **self.write_context)))
+
+    @extend_schema(request=None, responses={201: NoticeSerializer})
+    @action(detail=True, methods=["post"], filterset_class=None)
+    def fire(self, request, pk: int) -> Response:
+        """Fire a limit's highest mark now, to see its notice: told to the caller alone, as a test, counted nowhere."""
+        made = preferences.fire_limit(limit=self.get_object(), user=request.user, at=self.now())
+        return self.made(inbox.notices(self.scope, request.user).get(id=made.id), NoticeSerializer)
 
     @extend_schema(responses={204: None})
     def destroy(self, request, pk: int) -> Response:
@@ -277,7 +291,9 @@ class Consents(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     @action(detail=True, methods=["post"], filterset_class=None)
     def revoke(self, request, pk: int) -> Response:
         """Take a consent back: what was granted with it stays granted, nothing more is. Refused the second time."""
-        return self.shown(consent.revoke(consent=self.get_object(), **self.write_context))
+        given = self.get_object()
+        _needs_rule_over(self, given.limit)
+        return self.shown(consent.revoke(consent=given, **self.write_context))
 
 
 class ExemptionSerializer(serializers.ModelSerializer):
@@ -316,14 +332,15 @@ class Exemptions(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
         What it uses still counts.
         """
         values = self.body(NewExemptionBody)
-        if not limits.may_change(values["limit"], self.scope, self.write_context["actor"]):
-            raise PermissionDenied("This limit was set from above: ask there.")
+        _needs_rule_over(self, values["limit"])
         return self.made(limits.exempt(**values, **self.write_context))
 
     @extend_schema(responses={204: None})
     def destroy(self, request, pk: int) -> Response:
         """End an exemption now; it stays on record."""
-        limits.end_exemption(exemption=self.get_object(), **self.write_context)
+        exemption = self.get_object()
+        _needs_rule_over(self, exemption.limit)
+        limits.end_exemption(exemption=exemption, **self.write_context)
         return Response(status=204)
 
 
@@ -367,14 +384,23 @@ class Restrictions(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     @extend_schema(request=None, responses=RestrictionSerializer)
     @action(detail=True, methods=["post"], filterset_class=None)
     def lift(self, request, pk: int) -> Response:
-        """Lift a restriction by hand; the limit itself still stands."""
-        return self.shown(limits.lift(restriction=self.get_object(), **self.write_context))
+        """Lift a restriction by hand; the limit itself still stands. Only who may change the limit may do it."""
+        return self.shown(limits.lift(restriction=self._governed(), **self.write_context))
 
     @extend_schema(request=None, responses=RestrictionSerializer)
     @action(detail=True, methods=["post"], filterset_class=None)
     def approve(self, request, pk: int) -> Response:
-        """Let a limit that waits for approval restrict in this period: all its lines that wait."""
-        return self.shown(limits.approve(restriction=self.get_object(), **self.write_context))
+        """Let a limit that waits for approval restrict in this period: all its lines that wait.
+
+        Only who may change the limit may do it.
+        """
+        return self.shown(limits.approve(restriction=self._governed(), **self.write_context))
+
+    def _governed(self) -> Restriction:
+        """The restriction of the address, where the caller may change its limit."""
+        restriction = self.get_object()
+        _needs_rule_over(self, restriction.limit)
+        return restriction
 
 
 class LimitCrossingSerializer(serializers.ModelSerializer):

@@ -14,6 +14,8 @@ from django.db.models import F, Sum
 from balances import audit, fields
 from balances.errors import Refused
 from balances.models import Account, Bucket, Crossing, Threshold
+from policies import limits, marks
+from policies.models import Limit, LimitCrossing
 from portal.live import publish
 from portal.models import (
     Channel,
@@ -28,6 +30,7 @@ from portal.models import (
     User,
 )
 from portal.notices import sources
+from portal.notices.found import Found
 
 #: Channels that a user chooses for; webhooks are the enterprise's.
 CHANNELS = (Channel.PORTAL.value, Channel.EMAIL.value)
@@ -119,11 +122,29 @@ def fire(*, threshold: Threshold, user: User, at: datetime) -> Notice:
         usage_id=0, crossed_at=at, recorded_at=at,
     )  # fmt: skip
     (found,) = sources.SOURCES["crossing"].tell(row, at)
+    return _as_test(found, f"test:{threshold.id}", user, at)
+
+
+def fire_limit(*, limit: Limit, user: User, at: datetime) -> Notice:
+    """The notice of a limit's highest mark, now, for its maker alone: marked as a test, counted nowhere."""
+    period = limits.clock_of(limit.enterprise_id, at).period(limit, at)
+    bound = marks.total(limit.amount, limits.consents_of(limit, period.starts_at))
+    amount = limit.amount if bound is None else bound
+    level, percent = next(iter(marks.levels(bound, limit.percents, limit.marks)), (amount, None))
+    row = LimitCrossing(
+        enterprise_id=limit.enterprise_id, limit=limit, first_id=limit.first_number, period_start=at, percent=percent,
+        level=level, amount=amount, used=level, crossed_at=at, recorded_at=at,
+    )  # fmt: skip
+    (found,) = sources.SOURCES["limit_crossing"].tell(row, at)
+    return _as_test(found, f"test:limit{limit.first_number}", user, at)
+
+
+def _as_test(found: Found, name: str, user: User, at: datetime) -> Notice:
     facts = {key: value for key, value in found.facts.items() if key != "usage_id"}
     with transaction.atomic():
         notice = Notice.objects.create(
             enterprise_id=found.enterprise_id, account=found.account, line=found.line, kind=found.kind,
-            key=f"test:{threshold.id}:{user.pk}:{at.timestamp():.6f}", service=found.service,
+            key=f"{name}:{user.pk}:{at.timestamp():.6f}", service=found.service,
             severity=found.severity, facts=facts, is_test=True, happened_at=at, created_at=at,
         )  # fmt: skip
         for channel in (Channel.PORTAL, Channel.EMAIL):

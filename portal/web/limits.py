@@ -27,10 +27,25 @@ from policies import consent, limits, presets, selectors
 from policies.models import Consent, Exemption, Limit, LimitCrossing, Measure, Restriction
 from policies.selectors import LimitState
 from portal import figures, limit_words
+from portal.notices import preferences
 from portal.web import consenting, quantities
+from portal.web.allowance_wishes import named
 from portal.web.context import place
 from portal.web.forms import PortalForm, acting, attempt, sent
-from portal.web.limit_forms import ABROAD, EVERYWHERE, MONEY, ChangeForm, ExemptForm, LimitForm, percents_of
+from portal.web.limit_forms import (
+    ABROAD,
+    BY_ITSELF,
+    EVERYWHERE,
+    MONEY,
+    ChangeForm,
+    ExemptForm,
+    LimitForm,
+    amounts_of,
+    amounts_text,
+    grace_of,
+    percents_of,
+    typed,
+)
 
 MOST_SHOWN = 200
 #: Of limits below an account those that are used most are shown, of so many at most.
@@ -133,7 +148,8 @@ def _page(request: HttpRequest, rows, context: dict, place_account: Account | No
     form, effect = None, None
     if manages:
         zones = list(Zone.objects.filter(operator__enterprises=thing.enterprise_id).order_by("name"))
-        form = sent(request, LimitForm, zones=zones, with_tag=with_tag, initial=_proposal(request, owner))
+        initial = _proposal(request, owner)
+        form = sent(request, LimitForm, zones=zones, with_tag=with_tag, zone=terms.zone, initial=initial)
         made = effect = None
         is_look = "look" in request.POST  # the page asks what it would do, while it is typed
         result = attempt(form, lambda values: _make(form, values, thing, owner, terms, doing, is_look=is_look))
@@ -172,8 +188,9 @@ def _page(request: HttpRequest, rows, context: dict, place_account: Account | No
 def _proposal(request: HttpRequest, owner: dict) -> dict[str, Any]:
     """What the form begins with: a ready-made limit that was asked for, or a cap of data."""
     preset = presets.by_key(request.GET.get("preset", ""))
+    rare = {"amounts": "", "restricts": BY_ITSELF, "grace": "", "counts_from": "", "ends_at": ""}
     if preset is not None:
-        return {
+        return rare | {
             "counted": MONEY if preset.measure == "money" else str(int(preset.service)),
             "amount": quantities.write_price(preset.amount) if preset.measure == "money"
             else quantities.write(preset.amount, preset.service),
@@ -181,7 +198,7 @@ def _proposal(request: HttpRequest, owner: dict) -> dict[str, Any]:
             "marks": ", ".join(map(str, preset.percents)), "name": preset.name,
         }  # fmt: skip
     gibs = 5 if "line" in owner else 100
-    return {
+    return rare | {
         "counted": str(int(Service.DATA)), "amount": quantities.write(gibs * GIB, Service.DATA), "window": "cycle",
         "beyond": "stop_now" if "line" in owner else "notify", "marks": "50, 80, 100", "where": EVERYWHERE, "name": "",
     }  # fmt: skip
@@ -196,7 +213,7 @@ def _make(
     wanted["zone"] = Zone.objects.filter(id=zone_id, operator__enterprises=thing.enterprise_id).first()
     if tag := (values.get("tag") or "").strip():
         owner = {"tag": tag, "enterprise_id": thing.enterprise_id}
-    shown = repr(sorted((name, str(value)) for name, value in values.items() if name != "seen"))
+    shown = form.shown_for(values)
     if values.get("seen") == shown and not is_look:
         return limits.make(**owner, **wanted, **doing)
     return {"seen": shown, "said": foreseen(lambda: limits.make(**owner, **wanted, **doing), terms)}
@@ -249,6 +266,9 @@ def limit(request: HttpRequest, limit_id: int) -> HttpResponse:
     effect, agreeing = None, ""
     if request.method == "POST" and manages:
         agreeing = request.POST.get("action", "")
+        if agreeing == "fire":
+            messages.success(request, "This is what it will look like. Only you were told, and it counts nowhere.")
+            return redirect("notice", preferences.fire_limit(limit=row, user=request.user, at=doing["at"]).id)
         done = _act(request, state, bound, terms, doing, governs=governs)
         if isinstance(done, str):
             messages.success(request, done)
@@ -285,12 +305,6 @@ def _above(scope, account: Account | None) -> list[Account]:
     return [*tree.ancestors(scope, account), account] if account else []
 
 
-def _typed(row: Limit, figure: int) -> str:
-    if row.measure == Measure.MONEY:
-        return quantities.write_price(figure)
-    return quantities.write(figure, row.service or 0)
-
-
 def _read(row: Limit, text: str) -> int:
     try:
         if row.measure == Measure.MONEY:
@@ -316,9 +330,10 @@ def _more_effects(
 def _forms(request: HttpRequest, state: LimitState, shown: consenting.AsShown, terms: Terms) -> dict[str, PortalForm]:
     row = state.limit
     now = {
-        "amount": _typed(row, row.amount), "beyond": row.action, "marks": ", ".join(map(str, row.percents)),
+        "amount": typed(row, row.amount), "beyond": row.action, "marks": ", ".join(map(str, row.percents)),
+        "amounts": amounts_text(row), "grace": typed(row, row.grace_units) if row.grace_units else "",
     }  # fmt: skip
-    more = {"shown": shown.signed(), "amount": _typed(row, consenting.proposal(state))}
+    more = {"shown": shown.signed(), "amount": typed(row, consenting.proposal(state))}
     return {
         "change": sent(request, ChangeForm, initial=now),
         "extend": sent(request, consenting.MoreForm, initial=dict(more)),
@@ -347,15 +362,21 @@ def _change(request, form: PortalForm, state: LimitState, values: dict, terms: T
     row = state.limit
     wanted = {
         "limit": row, "amount": _read(row, values["amount"]), "action": values["beyond"],
-        "percents": percents_of(values["marks"]),
+        "percents": percents_of(values["marks"]), "marks_at": amounts_of(values["amounts"], _service_of(row)),
+        "grace_units": grace_of(values["grace"], _service_of(row)),
     }  # fmt: skip
-    shown = f"{values['amount']}|{values['beyond']}|{values['marks']}|{row.id}"
+    shown = "|".join([*(values[name] for name in ("amount", "beyond", "marks", "amounts", "grace")), str(row.id)])
     if values["seen"] == shown:
         limits.change(**wanted, **doing)
         return "That holds from the next charge on."
     form.data = form.data.copy()
     form.data[form.add_prefix("seen")] = shown
     return foreseen(lambda: limits.change(**wanted, **doing), terms)
+
+
+def _service_of(row: Limit) -> int | None:
+    """The service that a limit's amounts are of; None of money."""
+    return None if row.measure == Measure.MONEY else row.service
 
 
 def _more(values: dict, row: Limit) -> int | None:
@@ -367,13 +388,15 @@ def _agree(request, form, state: LimitState, values: dict, terms: Terms, doing: 
 
 
 def _exempt(request, form, state: LimitState, values: dict, terms: Terms, doing: dict) -> str:
-    digits = "".join(filter(str.isdigit, values["msisdn"]))
-    lines = Line.objects.within(request.tenancy.scope, Verb.MANAGE).filter(enterprise_id=state.limit.enterprise_id)
-    line = lines.filter(msisdn=digits).first()
-    if line is None:
-        raise Refused("There is no such line here.", field="msisdn")
-    limits.exempt(limit=state.limit, line=line, until=values["until"], reason=values["reason"], **doing)
-    return f"{figures.msisdn(line.msisdn)} is exempted; what it uses still counts."
+    text, row = values["whom"].strip(), state.limit
+    kind, number = named({text}, row.enterprise_id, request.tenancy.scope).get(text, ("", 0))
+    if not kind:
+        raise Refused("There is no such line or account here.", field="whom")
+    owner = Account.objects.get(id=number) if kind == "account" else Line.objects.get(id=number)
+    whom = {"account": owner} if isinstance(owner, Account) else {"line": owner}
+    limits.exempt(limit=row, **whom, until=values["until"], reason=values["reason"], **doing)
+    name = f"{owner.name} with all below it" if isinstance(owner, Account) else figures.msisdn(owner.msisdn)
+    return f"{name} is exempted; what is used there still counts."
 
 
 def _retire(request, row: Limit, doing: dict) -> str:

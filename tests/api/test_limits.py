@@ -94,3 +94,34 @@ def test_a_tag_is_limited_by_who_manages_the_whole_enterprise(cast: Cast, alice:
     charge(cast.aurora, used(1))
     assert read(alice.get(f"/limits/{made['id']}"))["used"] == 2048
     assert refusal(alice.put(f"/lines/{line}/tags", {"tags": ["no tag!"]}), 422)["pointer"] == "/tags"
+
+
+def test_what_eases_a_limit_from_above_is_refused_below_and_done_above(cast: Cast, alice: Api, carla: Api) -> None:
+    top = read(alice.post("/limits", cap(cast, line=None, account=cast.aurora.root.id, needs_approval=True)), 201)
+    north = read(
+        alice.post("/limits", cap(cast, line=None, account=cast.aurora.accounts["NORTH"].id, action="consent")), 201
+    )
+    charge(cast.aurora, used(1), used(2, units=4096))
+    waiting = read(alice.get("/restrictions", state="pending"))["results"]
+    assert [restriction["limit"] for restriction in waiting] == [top["id"]]
+    refusal(carla.post(f"/restrictions/{waiting[0]['id']}/approve"), 403)
+    active = read(alice.get("/restrictions", state="active"))["results"]
+    assert [restriction["limit"] for restriction in active] == [north["id"]]
+    refusal(carla.post(f"/restrictions/{active[0]['id']}/lift"), 403)
+    until = (NOW + timedelta(days=2)).isoformat()
+    body = {"limit": north["id"], "line": active[0]["line"], "until": until, "reason": "Fair in Hanover"}
+    refusal(carla.post("/exemptions", body), 403)
+    assert read(alice.post(f"/restrictions/{waiting[0]['id']}/approve"))["state"] == "active"
+    assert read(alice.post(f"/restrictions/{active[0]['id']}/lift"))["state"] == "lifted"
+    exemption = read(alice.post("/exemptions", body), 201)
+    refusal(carla.delete(f"/exemptions/{exemption['id']}"), 403)
+    shown = {"number": 1, "period_start": north["period_start"], "amount": 4096, "text_shown": "4 KiB more"}
+    given = read(carla.post(f"/limits/{north['id']}/consents", shown), 201)
+    refusal(carla.post(f"/consents/{given['id']}/revoke"), 403)
+
+
+def test_a_limit_is_fired_as_a_test(cast: Cast, alice: Api, carla: Api) -> None:
+    made = read(alice.post("/limits", cap(cast, line=None, account=cast.aurora.root.id)), 201)
+    fired = read(alice.post(f"/limits/{made['id']}/fire"), 201)
+    assert (fired["kind"], fired["is_test"]) == ("limit", True)
+    refusal(carla.post(f"/limits/{made['id']}/fire"), 404)

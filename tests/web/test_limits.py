@@ -9,7 +9,8 @@ import pytest
 from django.test import Client
 
 from policies import limits
-from policies.models import Limit
+from policies.models import Limit, LimitCrossing
+from portal.models import Notice
 from tests.cast import Cast
 
 ACTING = {"actor": "user:0 Test", "at": datetime.now(UTC)}
@@ -108,7 +109,7 @@ def test_every_act_on_a_limit_is_there(cast: Cast, browser: Client) -> None:
     assert "Consent 1" in browser.get(address).content.decode()
     exempt = {
         "action": "exempt",
-        "exempt-msisdn": line.msisdn,
+        "exempt-whom": line.msisdn,
         "exempt-until": "2099-01-01T00:00",
         "exempt-reason": "Fair",
     }
@@ -121,3 +122,69 @@ def test_every_act_on_a_limit_is_there(cast: Cast, browser: Client) -> None:
     assert successor.amount == 2 * 1024**3
     assert browser.post(f"/limits/{successor.id}/", {"action": "retire"}).status_code == 302
     assert "retired" in browser.get(address).content.decode()
+
+
+def test_amounts_approval_grace_and_an_end_are_typed_and_come_back_into_the_form(cast: Cast, browser: Client) -> None:
+    address = f"/accounts/{cast.aurora.root.id}/limits/"
+    wanted = fields(browser.get(address).content.decode(), "make") | {
+        "make-amount": "5 GiB", "make-amounts": "3 GiB; 4.5 GiB", "make-restricts": "approved", "make-grace": "1 GiB",
+        "make-ends_at": "2099-01-01T00:00", "make-beyond": "stop_now",
+    }  # fmt: skip
+    shown = browser.post(address, wanted).content.decode()
+    assert "What it would do" in shown
+    assert browser.post(address, fields(shown, "make")).status_code == 302
+    made = Limit.objects.get()
+    assert made.marks == [3 * 1024**3, 9 * 1024**3 // 2]
+    assert (made.needs_approval, made.grace_units, made.ends_at.year) == (True, 1024**3, 2098)
+    page = browser.get(f"/limits/{made.id}/").content.decode()
+    assert "once somebody has approved it" in page
+    change = fields(page, "change") | {"change-amounts": "4 GiB", "change-grace": ""}
+    shown = browser.post(f"/limits/{made.id}/", change).content.decode()
+    assert "What the change would do" in shown
+    assert browser.post(f"/limits/{made.id}/", fields(shown, "change")).status_code == 302
+    successor = Limit.objects.get(retired_at=None)
+    assert (successor.marks, successor.grace_units, successor.needs_approval) == ([4 * 1024**3], 0, True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"make-amounts": "much"}, "is no quantity"),
+        ({"make-counted": "money", "make-amount": "50", "make-grace": "1"}, "this limit counts money"),
+        ({"make-window": "sliding_24h", "make-restricts": "approved"}, "before anyone could approve"),
+        ({"make-counts_from": "2026-01-01T00:00"}, "Only a limit once and for all"),
+    ],
+)
+def test_what_cannot_be_of_the_rarer_terms_is_said(
+    cast: Cast, browser: Client, typed: dict[str, str], said: str
+) -> None:
+    address = f"/accounts/{cast.aurora.root.id}/limits/"
+    wanted = fields(browser.get(address).content.decode(), "make") | typed
+    assert said in browser.post(address, wanted).content.decode()
+    assert not Limit.objects.exists()
+
+
+def test_an_account_with_all_below_it_is_exempted(cast: Cast, browser: Client) -> None:
+    held = limits.make(account=cast.aurora.root, service=1, measure="units", window="cycle", amount=0, **ACTING)
+    exempt = {"action": "exempt", "exempt-until": "2099-01-01T00:00", "exempt-reason": "Fair", "exempt-whom": "NORTH"}
+    assert browser.post(f"/limits/{held.id}/", exempt).status_code == 302
+    assert held.exemptions.get().account == cast.aurora.accounts["NORTH"]
+    nobody = browser.post(f"/limits/{held.id}/", exempt | {"exempt-whom": "BOREALIS"}).content.decode()
+    assert "no such line or account" in nobody
+
+
+def test_a_limit_is_fired_as_a_test_for_who_asks_alone(cast: Cast, browser: Client) -> None:
+    held = limits.make(
+        account=cast.aurora.root, service=1, measure="units", window="cycle", amount=1024**3, percents=[50, 80],
+        name="Big", **ACTING,
+    )  # fmt: skip
+    page = browser.post(f"/limits/{held.id}/", {"action": "fire"}, follow=True).content.decode()
+    assert "Test: Aurora AG: 80" in page
+    assert "of Big reached" in page
+    assert "819 MiB of 1 GiB" in plain(page)
+    notice = Notice.objects.get()
+    assert (notice.is_test, [delivery.user for delivery in notice.deliveries.filter(channel="portal")]) == (
+        True,
+        [cast.alice],
+    )
+    assert not LimitCrossing.objects.exists()
