@@ -94,7 +94,7 @@ def states(rows: Sequence[Limit], at: datetime) -> list[LimitState]:
     progress = dict(ChargingState.objects.filter(enterprise_id__in=clocks).values_list("enterprise_id", "charged_at"))
     periods = {row.first_number: clocks[row.enterprise_id].period(row, at) for row in rows}
     uses = _uses(rows, periods)
-    consents = _consents(rows, periods)
+    consents = consents_in(rows, periods)
     exemptions = defaultdict(list)
     valid = Exemption.objects.filter(limit_id__in=periods, ended_at__isnull=True, until__gt=at)
     for exemption in valid.select_related("account", "line").order_by("until"):
@@ -139,7 +139,8 @@ def _uses(rows: Sequence[Limit], periods: dict) -> dict[int, tuple[int, int]]:
     return sums
 
 
-def _consents(rows: Sequence[Limit], periods: dict) -> dict[int, list[Consent]]:
+def consents_in(rows: Sequence[Limit], periods: dict) -> dict[int, list[Consent]]:
+    """The consents of these limits in these periods by the first of each, revoked ones too, in order."""
     found: dict[int, list[Consent]] = defaultdict(list)
     sliding = {row.first_number for row in rows if row.window == Window.SLIDING_24H}
     for consent in Consent.objects.filter(limit_id__in=periods).order_by("period_start", "number"):

@@ -78,6 +78,7 @@ SCREENS: dict[str, Screen] = {
     "accounts/<int:account_id>/allowances/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/drawing/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/limits/": Screen("alice carla olga", "account"),
+    "accounts/<int:account_id>/rules/": Screen("alice carla olga", "account"),
     "lines/<int:line_id>/limits/": Screen("alice carla emil olga", "line"),
     "limits/<int:limit_id>/": Screen("alice carla olga", "limit"),
     "accounts/<int:account_id>/refused/": Screen("alice carla olga", "account"),
@@ -266,6 +267,7 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("POST", "offers/<int:pk>/refuse"): ("offer", Route(Verb.MANAGE, NORTHS)),
     ("POST", "offers/<int:pk>/withdraw"): ("offer", Route(Verb.MANAGE, NORTHS, REFUSED)),  # refused just before
     **_noun("trades", "trade", NORTHS_SEEN),
+    ("GET", "rules"): ("", Route(answers=(400,))),
     ("GET", "rebalancing-proposals"): ("", Route(answers=(400,))),
     ("POST", "rebalancing-proposals"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     **_noun("standing-transfers", "standing transfer", NORTHS_SEEN),
