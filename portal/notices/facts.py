@@ -22,6 +22,7 @@ from balances.selectors import overview
 from balances.selectors.terms import Terms, terms_at
 from balances.units import SERVICE_NAMES
 from policies.models import Limit
+from portal.notices.turns import once
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +66,7 @@ def usage_facts(
     }
     try:
         with transaction.atomic():  # a savepoint: what fails in here must not take the notice along
-            terms = terms_at(enterprise_id, at)
+            terms = _terms(enterprise_id, at)
             facts |= {"time_zone": terms.zone.key, "currency": terms.currency}
             if terms.cycle is not None:
                 facts["cycle_ends_at"] = terms.cycle.ends_at.isoformat()
@@ -89,8 +90,7 @@ def _outlook(
     if terms.cycle is None:
         return {}
     if account is not None:
-        found = overview.daily_usage(whole(enterprise_id), {account.id}, enterprise_id, terms, at)
-        days = found.get((account.id, service), [])
+        days = _days(account.id, enterprise_id, terms, at).get((account.id, service), [])
     else:  # lines are counted by cycle alone
         counters = Counter.objects.filter(
             enterprise_id=enterprise_id, owner_kind=OwnerKind.LINE, owner_id=line.id if line else 0,
@@ -103,6 +103,14 @@ def _outlook(
     if seen.runs_out_at is not None:
         facts["runs_out_at"] = seen.runs_out_at.isoformat()
     return facts
+
+
+_terms = once(terms_at)
+
+
+@once
+def _days(account_id: int, enterprise_id: int, terms: Terms, at: datetime) -> dict:
+    return overview.daily_usage(whole(enterprise_id), {account_id}, enterprise_id, terms, at)
 
 
 def price_facts(enterprise_id: int, service: int, at: datetime) -> Facts:
@@ -149,6 +157,7 @@ def _used_of(total: int, left: int, service: int, owner: str) -> Facts:
     }  # fmt: skip
 
 
+@once
 def _price(terms: Terms, service: int, at: datetime) -> Facts:
     """What a block costs at home beyond the allowance."""
     if terms.contract_id is None:

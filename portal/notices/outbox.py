@@ -7,18 +7,20 @@ finds enterprises whose nudge got lost. The unique key of a notice would stop a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Max, Q
 
 from portal.models import Notice, OutboxMark
 from portal.notices import planning
 from portal.notices.found import Found, Source
 from portal.notices.sources import SOURCES
+from portal.notices.turns import turn
 
 log = structlog.get_logger(__name__)
 
@@ -39,9 +41,9 @@ class Told:
 def collect(*, enterprise_id: int, at: datetime) -> Told:
     """Turn an enterprise's facts that are not told yet into notices with their deliveries. One transaction."""
     told = Told()
-    with transaction.atomic():
-        for source in SOURCES.values():
-            mark = _locked_mark(source.name, enterprise_id)
+    with transaction.atomic(), turn():
+        marks = _locked_marks(list(SOURCES), enterprise_id)
+        for source, mark in zip(SOURCES.values(), marks, strict=True):
             rows = list(source.rows().filter(enterprise_id=enterprise_id, id__gt=mark.told_id).order_by("id")[:BATCH])
             if not rows:
                 continue
@@ -55,39 +57,55 @@ def collect(*, enterprise_id: int, at: datetime) -> Told:
 def post(*, found: Iterable[Found], at: datetime, is_test: bool = False) -> Told:
     """Make notices of facts that are worked out instead of stored; those whose key is known are told already."""
     told = Told()
-    with transaction.atomic():
+    with transaction.atomic(), turn():
         _keep(told, found, at, is_test=is_test)
     return told
 
 
 def _keep(told: Told, found: Iterable[Found], at: datetime, *, is_test: bool = False) -> None:
+    facts: dict[str, Found] = {}
     for fact in found:
-        notice, is_new = Notice.objects.get_or_create(
-            key=fact.key[:120],
-            defaults={
-                "enterprise_id": fact.enterprise_id,
-                "account": fact.account,
-                "line": fact.line,
-                "kind": fact.kind,
-                "service": fact.service,
-                "severity": fact.severity,
-                "facts": fact.facts,
-                "is_test": is_test,
-                "happened_at": fact.happened_at,
-                "created_at": at,
-            },
-        )
-        if is_new:
-            told.notices.append(notice.id)
-            told.user_ids |= planning.plan(notice, at, recorded_at=fact.recorded_at or fact.happened_at)
+        facts.setdefault(fact.key[:120], fact)
+    for fact_key in Notice.objects.filter(key__in=facts).values_list("key", flat=True):
+        del facts[fact_key]
+    for notice in _made([_notice(key, fact, at, is_test=is_test) for key, fact in facts.items()]):
+        fact = facts[notice.key]
+        told.notices.append(notice.id)
+        told.user_ids |= planning.plan(notice, at, recorded_at=fact.recorded_at or fact.happened_at)
 
 
-def _locked_mark(source: str, enterprise_id: int | None) -> OutboxMark:
-    """The mark of a source, locked until the transaction ends."""
-    OutboxMark.objects.bulk_create([OutboxMark(source=source, enterprise_id=enterprise_id)], ignore_conflicts=True)
-    return OutboxMark.objects.select_for_update().get(
-        Q(enterprise_id=enterprise_id) if enterprise_id else Q(enterprise__isnull=True), source=source
+def _notice(key: str, fact: Found, at: datetime, *, is_test: bool) -> Notice:
+    return Notice(
+        key=key, enterprise_id=fact.enterprise_id, account=fact.account, line=fact.line, kind=fact.kind,
+        service=fact.service, severity=fact.severity, facts=fact.facts, is_test=is_test, happened_at=fact.happened_at,
+        created_at=at,
+    )  # fmt: skip
+
+
+def _made(notices: Sequence[Notice]) -> list[Notice]:
+    """Those that are new: all with one statement, or one by one where somebody else has told one meanwhile."""
+    try:
+        with transaction.atomic():
+            return Notice.objects.bulk_create(notices)
+    except IntegrityError:
+        made = []
+        for notice in notices:
+            with suppress(IntegrityError), transaction.atomic():
+                notice.pk = None
+                notice.save(force_insert=True)
+                made.append(notice)
+        return made
+
+
+def _locked_marks(sources: Sequence[str], enterprise_id: int | None) -> list[OutboxMark]:
+    """The marks of these sources, locked in this order until the transaction ends."""
+    OutboxMark.objects.bulk_create(
+        [OutboxMark(source=source, enterprise_id=enterprise_id) for source in sources], ignore_conflicts=True
     )
+    place = Q(enterprise_id=enterprise_id) if enterprise_id else Q(enterprise__isnull=True)
+    held = OutboxMark.objects.select_for_update().filter(place, source__in=sources).order_by("source")
+    by_source = {mark.source: mark for mark in held}
+    return [by_source[source] for source in sources]
 
 
 def waiting(*, at: datetime) -> set[int]:
@@ -95,7 +113,7 @@ def waiting(*, at: datetime) -> set[int]:
     found: set[int] = set()
     for source in SOURCES.values():
         with transaction.atomic():
-            floor = _locked_mark(source.name, None)
+            (floor,) = _locked_marks([source.name], None)
             found |= _beyond(source, floor.told_id)
             _move_floor(source, floor, at)
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, Q
+from django.db.models import Count
 
 from portal.models import (
     Channel,
@@ -23,6 +23,7 @@ from portal.models import (
     WebhookEndpoint,
 )
 from portal.notices.recipients import Recipient, chain_of, recipients_of
+from portal.notices.turns import once
 
 #: Of unusual lines a person is told of so many in 24 hours; the others are kept for whoever looks.
 UNUSUAL_MOST, UNUSUAL_SPAN = 10, timedelta(hours=24)
@@ -34,14 +35,8 @@ FRESH = timedelta(hours=24)
 def plan(notice: Notice, at: datetime, *, recorded_at: datetime) -> set[int]:
     """Make a notice's deliveries, of a fact known since `recorded_at`; returns whose inbox has changed."""
     people = recipients_of(notice, at)
-    ids = [person.user_id for person in people]
-    wishes = {
-        (user_id, channel): digest
-        for user_id, channel, digest in NoticePreference.objects.filter(user_id__in=ids, kind=notice.kind).values_list(
-            "user_id", "channel", "digest"
-        )
-    }
-    clocks = NoticeSettings.objects.in_bulk(ids)
+    ids = tuple(person.user_id for person in people)
+    wishes, clocks = _wishes(ids, notice.kind), _clocks(ids)
     silenced = _crowded(notice, ids, at) | _silenced(notice, ids, at)
     is_fresh = at - recorded_at < FRESH
     made: list[Delivery] = []
@@ -70,26 +65,49 @@ def _delivery(notice: Notice, person: Recipient, channel: Channel, **fields) -> 
     return Delivery(notice=notice, user_id=person.user_id, channel=channel, why=person.why, step=person.step, **fields)
 
 
+@once
+def _wishes(user_ids: tuple[int, ...], kind: str) -> dict[tuple[int, str], str]:
+    chosen = NoticePreference.objects.filter(user_id__in=user_ids, kind=kind)
+    return {
+        (user_id, channel): digest for user_id, channel, digest in chosen.values_list("user_id", "channel", "digest")
+    }
+
+
+@once
+def _clocks(user_ids: tuple[int, ...]) -> dict[int, NoticeSettings]:
+    return NoticeSettings.objects.in_bulk(user_ids)
+
+
+@once
+def _endpoints(enterprise_id: int) -> list[WebhookEndpoint]:
+    return list(WebhookEndpoint.objects.filter(enterprise_id=enterprise_id, disabled_at__isnull=True))
+
+
+@once
+def _silences(user_ids: tuple[int, ...], at: datetime) -> list[Silence]:
+    return list(Silence.objects.filter(user_id__in=user_ids, until__gt=at, lifted_at__isnull=True))
+
+
 def _to_endpoints(notice: Notice, at: datetime) -> list[Delivery]:
-    endpoints = WebhookEndpoint.objects.filter(enterprise_id=notice.enterprise_id, disabled_at__isnull=True)
     return [
         Delivery(notice=notice, endpoint=endpoint, channel=Channel.WEBHOOK, next_at=at)
-        for endpoint in endpoints
+        for endpoint in _endpoints(notice.enterprise_id)
         if not endpoint.kinds or notice.kind in endpoint.kinds
     ]
 
 
-def _silenced(notice: Notice, user_ids: list[int], at: datetime) -> dict[int, str]:
+def _silenced(notice: Notice, user_ids: tuple[int, ...], at: datetime) -> dict[int, str]:
     """Users who do not want to hear of it now, and what they said why."""
     chain = chain_of(notice.account_id or (notice.line.account_id if notice.line else None))
-    place = Q(account_id__in=chain) | (Q(line_id=notice.line_id) if notice.line_id else Q(pk__isnull=True))
-    standing = Silence.objects.filter(
-        place, Q(kind="") | Q(kind=notice.kind), user_id__in=user_ids, until__gt=at, lifted_at__isnull=True
-    )
-    return {silence.user_id: f"Silenced: {silence.reason}"[:300] for silence in standing}
+    return {
+        silence.user_id: f"Silenced: {silence.reason}"[:300]
+        for silence in _silences(user_ids, at)
+        if silence.kind in ("", notice.kind)
+        and (silence.account_id in chain or (silence.line_id is not None and silence.line_id == notice.line_id))
+    }
 
 
-def _crowded(notice: Notice, user_ids: list[int], at: datetime) -> dict[int, str]:
+def _crowded(notice: Notice, user_ids: tuple[int, ...], at: datetime) -> dict[int, str]:
     """Users who have heard of enough unusual lines."""
     if notice.kind != NoticeKind.ANOMALY or notice.is_test:
         return {}

@@ -14,6 +14,7 @@ from django.db.models import Q
 
 from balances.models import Account
 from portal.models import Escalation, Membership, Notice, NoticeKind, Role
+from portal.notices.turns import once
 
 _MOST_LEVELS = 64  # a chain that does not end is damaged; `check_tree` finds it
 
@@ -28,26 +29,25 @@ class Recipient:
     at: datetime
 
 
-def chain_of(account_id: int | None) -> list[int]:
+@once
+def chain_of(account_id: int | None) -> tuple[int, ...]:
     """An account and those above it, by parent pointers, nearest first."""
     chain: list[int] = []
     while account_id is not None and account_id not in chain and len(chain) < _MOST_LEVELS:
         chain.append(account_id)
         account_id = Account.objects.filter(id=account_id).values_list("parent_id", flat=True).first()
-    return chain
+    return tuple(chain)
 
 
 def recipients_of(notice: Notice, at: datetime) -> list[Recipient]:
     """Everybody who is to be told, each once, by the nearest of their roles."""
     line = notice.line
     chain = chain_of(notice.account_id or (line.account_id if line else None))
-    valid = Q(valid_until__isnull=True) | Q(valid_until__gt=at)
-    reach = Q(role=Role.OWNER) | Q(role=Role.MANAGER, account_id__in=chain)
+    found = list(_held(notice.enterprise_id, Q(role=Role.OWNER) | Q(role=Role.MANAGER, account_id__in=chain), at))
     if line is not None and line.person_id is not None:
-        reach |= Q(role=Role.EMPLOYEE, person_id=line.person_id)
-    found = Membership.objects.filter(valid, reach, enterprise_id=notice.enterprise_id, user__is_active=True)
+        found += _held(notice.enterprise_id, Q(role=Role.EMPLOYEE, person_id=line.person_id), at)
     nearest: dict[int, tuple[int, str]] = {}
-    for membership in found.select_related("account", "enterprise"):
+    for membership in found:
         distance, why = _distance(membership, chain)
         if membership.user_id not in nearest or distance < nearest[membership.user_id][0]:
             nearest[membership.user_id] = distance, why
@@ -61,6 +61,14 @@ def recipients_of(notice: Notice, at: datetime) -> list[Recipient]:
     ]
 
 
+@once
+def _held(enterprise_id: int, roles: Q, at: datetime) -> list[Membership]:
+    """Memberships with these roles that hold, of people who may sign in."""
+    valid = Q(valid_until__isnull=True) | Q(valid_until__gt=at)
+    held = Membership.objects.filter(valid, roles, enterprise_id=enterprise_id, user__is_active=True)
+    return list(held.select_related("account", "enterprise").order_by("id"))
+
+
 def _answering(nearest: dict[int, tuple[int, str]], facts: dict, *, is_escalated: bool) -> dict[int, tuple[int, str]]:
     """Of a trade: the nearest who manage the account, those above them only by escalation; not who did it."""
     least = min((distance for distance, _ in nearest.values()), default=0)
@@ -72,7 +80,7 @@ def _answering(nearest: dict[int, tuple[int, str]], facts: dict, *, is_escalated
     }
 
 
-def _distance(membership: Membership, chain: list[int]) -> tuple[int, str]:
+def _distance(membership: Membership, chain: tuple[int, ...]) -> tuple[int, str]:
     if membership.role == Role.EMPLOYEE:
         return -1, "employee:"
     if membership.role == Role.OWNER or membership.account is None:
@@ -86,7 +94,8 @@ def _steps(distances: set[int]) -> dict[int, int]:
     return {-1: 0} | {distance: step for step, distance in enumerate(managers)}
 
 
-def _pause(chain: list[int]) -> timedelta | None:
+@once
+def _pause(chain: tuple[int, ...]) -> timedelta | None:
     rules = dict(Escalation.objects.filter(account_id__in=chain).values_list("account_id", "after_minutes"))
     minutes = next((rules[account_id] for account_id in chain if account_id in rules), None)
     return timedelta(minutes=minutes) if minutes else None
