@@ -73,6 +73,7 @@ def measure(quick: bool) -> Iterator[dict]:
         "p50_ms": round(statistics.median(delays)),
         "most_ms": round(max(delays)),
         "notices": len(delays),
+        "p50_p95_ms": _stages(told, shown),
     }
 
 
@@ -131,3 +132,15 @@ def _delays(subject: Subject, shown: list[int]) -> list[float]:
         raise RuntimeError(f"{crossings} crossings, {len(notices)} notices, {len(shown)} seen on the bell.")
     begun = [datetime.fromisoformat(facts["as_of"]).timestamp() * 1000 for facts in notices]
     return [at - start for at, start in zip(shown, begun, strict=False)]
+
+
+def _stages(subject: Subject, shown: list[int]) -> dict[str, list[int]]:
+    """Median and 95th percentile: from the crossing to the turn that tells it, and from its begin to the bell."""
+    rows = list(Notice.objects.filter(enterprise_id=subject.id).order_by("id").values_list("facts", "created_at"))
+    found = [datetime.fromisoformat(facts["as_of"]).timestamp() * 1000 for facts, _ in rows]
+    turns = [at.timestamp() * 1000 for _, at in rows]
+    parts = {
+        "to_turn": [turn - begun for turn, begun in zip(turns, found, strict=True)],
+        "to_bell": [at - turn for at, turn in zip(shown, turns, strict=False)],
+    }
+    return {name: [round(statistics.median(part)), round(percentile(part, 95))] for name, part in parts.items()}
