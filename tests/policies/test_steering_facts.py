@@ -1,0 +1,162 @@
+"""What rules of who pays refer to: business trips and lists of numbers, as they were known at each charge."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from balances.errors import Refused
+from balances.models import AuditEvent, ChargingState
+from policies.models import NumberList, NumberListEntry, Trip
+from policies.steering import number_lists, publishing, trips
+from policies.steering.number_lists import EntryRow, ListRefused
+from policies.steering.trips import TripRefused
+from tests.cast import ACTOR, NOW, Cast
+
+DOING = {"actor": ACTOR, "at": NOW}
+DAY = timedelta(days=1)
+
+
+def at_sequence(cast: Cast, number: int) -> int:
+    state = ChargingState.objects.filter(enterprise=cast.aurora.enterprise)
+    state.update(charge_sequence=number)
+    return state.get().configuration_version
+
+
+def test_a_trip_is_declared_and_removed_as_charges_knew_it(cast: Cast):
+    before = at_sequence(cast, 10)
+    emil = cast.aurora.people["P-1"]
+    trip = trips.declare(person=emil, starts_at=NOW, ends_at=NOW + DAY, countries="fr, US", note="Fair", **DOING)
+    assert (trip.countries, trip.added_sequence) == (["FR", "US"], 10)
+    assert at_sequence(cast, 20) > before
+    trips.remove(trip=trip, actor=ACTOR, at=NOW + DAY)
+    trip.refresh_from_db()
+    assert (trip.removed_sequence, trip.removed_by) == (20, ACTOR)
+    assert not trips.declared(Trip.objects.all()).exists()
+    with pytest.raises(TripRefused, match="removed already"):
+        trips.remove(trip=trip, **DOING)
+    acts = AuditEvent.objects.filter(action__startswith="trip.").order_by("id").values_list("action", flat=True)
+    assert list(acts) == ["trip.declared", "trip.removed"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"countries": "Atlantis"}, {"countries": ["ZZ"]}, {"ends_at": NOW}, {"ends_at": NOW + 500 * DAY},
+     {"note": "x" * 201}],
+)  # fmt: skip
+def test_a_trip_that_cannot_be_is_refused(cast: Cast, wrong: dict):
+    right = {"person": cast.aurora.people["P-1"], "starts_at": NOW, "ends_at": NOW + DAY, **DOING}
+    with pytest.raises(Refused):
+        trips.declare(**right | wrong)
+    assert not Trip.objects.exists()
+
+
+def test_a_trip_is_declared_once_and_no_more_than_fit(cast: Cast, monkeypatch: pytest.MonkeyPatch):
+    right = {"person": cast.aurora.people["P-1"], "starts_at": NOW, "ends_at": NOW + DAY, **DOING}
+    trips.declare(**right)
+    with pytest.raises(TripRefused, match="declared already"):
+        trips.declare(**right)
+    monkeypatch.setattr(trips, "TRIPS_MOST", 1)
+    with pytest.raises(TripRefused, match="At most 1"):
+        trips.declare(**right | {"ends_at": NOW + 2 * DAY})
+
+
+@pytest.fixture
+def customers(cast: Cast) -> NumberList:
+    north = cast.aurora.accounts["NORTH"]
+    return number_lists.create(account=north, code="Customers", name="Customers", **DOING)
+
+
+def test_numbers_come_as_a_table_and_what_is_wrong_is_told_by_row(cast: Cast, customers: NumberList):
+    before = at_sequence(cast, 10)
+    text = (
+        "number;label;valid_from;valid_until\r\n"
+        "+49 30 1234567;Berlin;;\r\n"
+        "0049 89*;Munich;2026-03-01;2026-03-31\r\n"
+        "\r\n"
+        "030 1234567;no country;;\r\n"
+        "+493012345678;;yesterday;\r\n"
+        "+4930 1234567;again;;\r\n"
+        "+4940*;;2026-03-02;2026-03-01\r\n"
+    )
+    loaded = number_lists.add(
+        numbers=customers, rows=number_lists.rows_of(text), zone=ZoneInfo("Europe/Berlin"), **DOING
+    )
+    assert loaded.created == 2
+    assert [(one.row, one.column) for one in loaded.errors] == [
+        (5, "number"), (6, "valid_from"), (7, "number"), (8, "valid_until"),
+    ]  # fmt: skip
+    munich = customers.entries.get(is_prefix=True)
+    assert (munich.digits, munich.added_sequence) == ("4989", 10)
+    assert munich.valid_from == datetime(2026, 2, 28, 23, tzinfo=UTC)
+    assert munich.valid_until == datetime(2026, 3, 31, 22, tzinfo=UTC)  # to the end of the day
+    assert at_sequence(cast, 20) > before
+    again = number_lists.add(numbers=customers, rows=number_lists.rows_of("+49 89*, Munich"), **DOING)
+    assert again.errors[0].message == "+4989* is in the list already."
+
+
+def test_a_table_reads_back_as_it_was_written(cast: Cast, customers: NumberList):
+    number_lists.add(numbers=customers, rows=[EntryRow(1, "+49301234567", "A, B", NOW), EntryRow(2, "+49*")], **DOING)
+    other = number_lists.create(account=customers.account, code="copy", name="Copy", **DOING)
+    table = number_lists.table_of(customers.entries.all())
+    assert not number_lists.add(numbers=other, rows=number_lists.rows_of(table), **DOING).errors
+    facts = ("digits", "is_prefix", "label", "valid_from", "valid_until")
+    assert list(other.entries.values_list(*facts)) == list(customers.entries.values_list(*facts))
+
+
+def test_a_number_that_is_taken_out_is_known_to_the_charges_before(cast: Cast, customers: NumberList):
+    at_sequence(cast, 10)
+    number_lists.add(numbers=customers, rows=[EntryRow(1, "+49301234567")], **DOING)
+    at_sequence(cast, 20)
+    entry = customers.entries.get()
+    assert number_lists.take_out(numbers=customers, entries=[entry.id, entry.id + 1], **DOING) == 1
+    entry.refresh_from_db()
+    assert (entry.added_sequence, entry.removed_sequence) == (10, 20)
+    assert number_lists.add(numbers=customers, rows=[EntryRow(1, "+49301234567")], **DOING).created == 1
+
+
+def test_a_list_has_a_bound(cast: Cast, customers: NumberList, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(number_lists, "ENTRIES_MOST", 2)
+    number_lists.add(numbers=customers, rows=[EntryRow(1, "+49301234561")], **DOING)
+    loaded = number_lists.add(
+        numbers=customers, rows=[EntryRow(1, "+49301234562"), EntryRow(2, "+49301234563")], **DOING
+    )
+    assert (loaded.created, loaded.errors[0].row) == (1, 2)
+    with pytest.raises(Refused, match="at most 2"):
+        number_lists.add(numbers=customers, rows=[EntryRow(n, "+4930123456") for n in range(3)], **DOING)
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "number,colour\n+49301234567,red", 'number\n"+4930'])
+def test_what_is_no_table_is_refused(text: str):
+    with pytest.raises(ListRefused):
+        number_lists.rows_of(text)
+
+
+def test_a_list_that_rules_ask_for_or_that_had_numbers_is_not_removed(cast: Cast, customers: NumberList):
+    rule = [{"name": "Sales", "when": "list in (customers, customers)", "pays": "corporate"}]
+    draft = publishing.save_draft(account=cast.aurora.accounts["N-FIELD"], rules=rule, **DOING)
+    with pytest.raises(ListRefused, match="asks for this list"):
+        number_lists.remove(numbers=customers, **DOING)
+    publishing.discard(version=draft, **DOING)
+    number_lists.add(numbers=customers, rows=[EntryRow(1, "+49301234567")], **DOING)
+    with pytest.raises(ListRefused, match="Empty it instead"):
+        number_lists.remove(numbers=customers, **DOING)
+    assert NumberListEntry.objects.count() == 1
+    fresh = number_lists.create(account=customers.account, code="fresh", name="Fresh", **DOING)
+    number_lists.remove(numbers=fresh, **DOING)
+    assert list(NumberList.objects.all()) == [customers]
+
+
+def test_rules_speak_only_of_lists_of_their_own_account_and_of_those_above(cast: Cast, customers: NumberList):
+    rule = [{"name": "Sales", "when": "list is customers", "pays": "corporate"}]
+    publishing.save_draft(account=cast.aurora.accounts["N-FIELD"], rules=rule, **DOING)
+    with pytest.raises(Refused, match="no list of numbers “customers”"):
+        publishing.save_draft(account=cast.aurora.accounts["SOUTH"], rules=rule, **DOING)
+
+
+def test_a_code_is_there_once_and_a_list_takes_another_name(cast: Cast, customers: NumberList):
+    with pytest.raises(ListRefused, match="already"):
+        number_lists.create(account=cast.aurora.root, code="customers", name="Mine", **DOING)
+    with pytest.raises(ListRefused, match="no code"):
+        number_lists.create(account=cast.aurora.root, code="a b", name="Mine", **DOING)
+    assert number_lists.rename(numbers=customers, name="Clients", **DOING).name == "Clients"
