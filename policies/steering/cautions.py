@@ -18,11 +18,12 @@ from balances.models.accounts import LineStatus
 from balances.selectors.tree import below
 from balances.units import SERVICE_NAMES
 from policies.conditions import FIELDS, AllOf, Catalogue, Node, Not, Surroundings, Test, tests_of
+from policies.conditions.calendars import is_calendar
 from policies.conditions.compiled import always_known
 from policies.conflicts import alternatives, satisfiable
 from policies.models import NumberListEntry, PolicyState, SteeringVersion, Trip
 from policies.steering import standing
-from policies.steering.declared import catalogue_of, terms_of
+from policies.steering.loading import catalogue_of, surroundings, terms_of
 from policies.steering.rules import PERSONAL, Part, Parts, SteeringRule, Terms
 from policies.steering.standing import Held
 
@@ -183,6 +184,9 @@ class _Facts:
             entries = NumberListEntry.objects.filter(enterprise_id=self.account.enterprise_id, removed_at=None)
             if holds and not entries.filter(list__code__in=codes).exists():
                 return About.EMPTY, f"the list “{sorted(codes)[0]}” has no number"
+        elif field == "holiday":
+            if not is_calendar(surroundings(self.account.enterprise_id, frozenset()).holidays_of):
+                return About.UNKNOWN, "the public holidays of the enterprise are not known"
         elif field.startswith("profile."):
             key = field.partition(".")[2]
             known = LineProfile.objects.filter(line__in=self._lines, removed_at=None, attributes__has_key=key)
@@ -254,7 +258,7 @@ def _budgets(version: SteeringVersion, terms: Terms, catalogue: Catalogue) -> li
             for key, part in budgets_of(rule).items():
                 before.setdefault(key, (other, part))
                 if not place:
-                    had.add(rule.name)
+                    had.add(rule.name.casefold())
     found = []
     for number, rule in enumerate(terms.rules, start=1):
         for key, part in budgets_of(rule).items():
@@ -262,7 +266,7 @@ def _budgets(version: SteeringVersion, terms: Terms, catalogue: Catalogue) -> li
                 other, earlier = before[key]
                 change = "" if _amount(earlier) == _amount(part) else ", against another amount"
                 words = f"“{rule.name}”: its budget goes on with what version {other.number} took up{change}."
-            elif rule.name in had:
+            elif rule.name.casefold() in had:
                 words = f"“{rule.name}”: its budget begins anew, as it is counted otherwise than before."
             else:
                 continue
@@ -273,7 +277,7 @@ def _budgets(version: SteeringVersion, terms: Terms, catalogue: Catalogue) -> li
 def budgets_of(rule: SteeringRule) -> dict[_Key, Part]:
     """The budgets of a rule by what stays the same from version to version: name, part, period, owner, measure."""
     return {
-        (rule.name, number, part.every, part.of, "units" if part.units is not None else "micros"): part
+        (rule.name.casefold(), number, part.every, part.of, "units" if part.units is not None else "micros"): part
         for number, part in enumerate(rule.pays, start=1)
         if part.has_amount
     }

@@ -1,7 +1,7 @@
-"""Which fields an enterprise's rules of who pays may ask for: the built-in ones, and what its operator declared.
+"""Fields that an operator declares for rules of who pays: said anew or withdrawn only where stored rules stay the same.
 
-Owns: the catalogue that stored rules are read by, and the guard that none of them ever reads otherwise because a field
-was declared anew or withdrawn. `balances.profiles` writes the rows.
+Owns: the guard that nothing that was published ever reads otherwise because of it. `balances.profiles` writes the rows,
+`loading` reads them.
 """
 
 from __future__ import annotations
@@ -15,27 +15,20 @@ from balances.errors import Refused
 from balances.models import DeclaredField, Operator
 from policies.conditions import Catalogue, Declared, Kind, tests_of
 from policies.models import PolicyState, SteeringVersion
-from policies.steering.rules import SteeringFault, Terms, rules_to_json, terms_from_json
+from policies.steering.loading import terms_of
+from policies.steering.rules import SteeringFault, Terms, rules_to_json
 
 
 class DeclaredInUse(Refused):
     """A field that rules ask for, so that it cannot be declared otherwise."""
 
 
-def catalogue_of(enterprise_id: int) -> Catalogue:
-    """The fields that rules of an enterprise may ask for."""
-    return _catalogue(DeclaredField.objects.filter(operator__enterprises=enterprise_id))
-
-
 def catalogue_of_operator(operator_id: int) -> Catalogue:
     """The fields that rules of an operator's enterprises may ask for."""
-    return _catalogue(DeclaredField.objects.filter(operator_id=operator_id))
-
-
-def terms_of(version: SteeringVersion, catalogue: Catalogue | None = None) -> Terms:
-    """What a stored version says."""
-    catalogue = catalogue or catalogue_of(version.enterprise_id)
-    return terms_from_json(version.rules, version.default, version.missing, catalogue=catalogue)
+    rows = DeclaredField.objects.filter(operator_id=operator_id).order_by("id")
+    return Catalogue(
+        tuple(Declared(row.name, Kind(row.kind), row.label, row.hint, tuple(row.choices)) for row in rows)
+    )
 
 
 def declare(
@@ -61,10 +54,6 @@ def withdraw(*, field: DeclaredField, actor: str, at: datetime) -> None:
     """Declare a field no more. Raises FieldRefused, DeclaredInUse, Busy."""
     with locks.enterprises_of(field.operator_id):
         profiles.withdraw_field(field=field, checked=_unchanged(field.operator, field.name), actor=actor, at=at)
-
-
-def _catalogue(rows: Iterable[DeclaredField]) -> Catalogue:
-    return Catalogue(tuple(Declared(row.name, Kind(row.kind), row.label, row.hint, tuple(row.choices)) for row in rows))
 
 
 def _unchanged(operator: Operator, name: str) -> Callable[[], None]:

@@ -21,7 +21,7 @@ from balances.errors import Refused
 from balances.models import Account, ChargingState, Zone
 from policies.conditions import Catalogue
 from policies.models import NumberList, PolicyState, Steering, SteeringVersion
-from policies.steering.declared import catalogue_of
+from policies.steering.loading import catalogue_of
 from policies.steering.rules import (
     Terms,
     check_names,

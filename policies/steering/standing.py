@@ -14,7 +14,7 @@ from django.db.models import Q
 from balances.models import Account
 from policies.conditions import Catalogue
 from policies.models import PolicyState, SteeringVersion
-from policies.steering.declared import catalogue_of, terms_of
+from policies.steering.loading import catalogue_of, terms_of
 from policies.steering.rules import COMPANY_PAYS, REFUSE, Missing, Parts, SteeringRule, Terms
 
 

@@ -9,6 +9,7 @@ from policies.conditions import Surroundings, compile_known, read_text
 from policies.decision import Context
 from policies.steering import declared, publishing
 from policies.steering.cautions import cautions, shadowed_by
+from policies.steering.loading import terms_of
 from policies.steering.rules import COMPANY_PAYS, SteeringRule
 from tests.cast import ACTOR, NOW, Cast
 from tests.policies.test_steering_publishing import DOING, drafted, published
@@ -164,7 +165,7 @@ def test_a_declared_field_is_read_by_its_kind_and_stays_what_rules_took_it_for(c
     doing = {"operator": cast.operator, "name": "profile.level", **DOING}
     declared.declare(kind="number", label="Level", **doing)
     version = published(cast, "NORTH", {"name": "High", "when": "profile.level is 3", "pays": "personal"})
-    assert declared.terms_of(version).rules[0].when.values == (3,)
+    assert terms_of(version).rules[0].when.values == (3,)
     declared.declare(kind="number", label="Grade", **doing)  # words may change
     for change in ({"kind": "text", "label": "Level"}, {"kind": "flag", "label": "Level"}):
         with pytest.raises(declared.DeclaredInUse, match="asks for profile"):
