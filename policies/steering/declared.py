@@ -26,9 +26,7 @@ class DeclaredInUse(Refused):
 def catalogue_of_operator(operator_id: int) -> Catalogue:
     """The fields that rules of an operator's enterprises may ask for."""
     rows = DeclaredField.objects.filter(operator_id=operator_id).order_by("id")
-    return Catalogue(
-        tuple(Declared(row.name, Kind(row.kind), row.label, row.hint, tuple(row.choices)) for row in rows)
-    )
+    return Catalogue(tuple(Declared(row.name, Kind(row.kind), row.label, row.hint, tuple(row.choices)) for row in rows))
 
 
 def declare(

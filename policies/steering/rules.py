@@ -16,7 +16,7 @@ person cannot pay: {"action": "refuse"}, or {"action": "interim", "micros": 1000
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +25,11 @@ from balances.units import MICROS_PER_MAJOR
 from policies.conditions import (
     ALWAYS,
     BUILT_IN,
+    AllOf,
     Catalogue,
     ConditionFault,
     Node,
+    Test,
     describe,
     from_json,
     read_text,
@@ -93,10 +95,15 @@ class SteeringRule:
     hint: str = ""
 
     def words(
-        self, zone_names: Mapping[str, str] | None = None, currency: str = "", catalogue: Catalogue = BUILT_IN
+        self,
+        zone_names: Mapping[str, str] | None = None,
+        currency: str = "",
+        catalogue: Catalogue = BUILT_IN,
+        units_words: UnitsWords | None = None,
     ) -> str:
         """The rule as a sentence: "Data, on Monday to Friday: the company pays." """
-        said = f"{describe(self.when, zone_names, catalogue)}: {parts_words(self.pays, currency)}"
+        pays = parts_words(self.pays, currency, units_words, service_of(self.when))
+        said = f"{describe(self.when, zone_names, catalogue)}: {pays}"
         if self.is_fixed:
             said += "; nobody below may say otherwise"
         return f"{said[0].upper()}{said[1:]}."
@@ -124,7 +131,20 @@ class Terms:
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def parts_words(parts: Parts, currency: str = "") -> str:
+#: How a number of units of a service is said; by its name.
+UnitsWords = Callable[[int, str], str]
+
+
+def service_of(node: Node) -> str:
+    """The one service that a condition can hold of, by name; "" where there may be several."""
+    if isinstance(node, Test):
+        return str(node.values[0]) if node.field == "service" and len(node.values) == 1 else ""
+    if isinstance(node, AllOf):
+        return next((found for part in node.parts if (found := service_of(part))), "")
+    return ""
+
+
+def parts_words(parts: Parts, currency: str = "", units_words: UnitsWords | None = None, service: str = "") -> str:
     """Who pays, in words: "the company pays the first 5,120 units a cycle of each person, the person the rest"."""
     if len(parts) == 1:
         return f"{PAYER_WORDS[parts[0].payer]} pays"
@@ -137,21 +157,31 @@ def parts_words(parts: Parts, currency: str = "") -> str:
             said.append(f"{who}{verb} {part.percent} %{before}")
         elif part.has_amount:
             more = "up to" if number else "the first"
-            said.append(f"{who}{verb} {more} {amount_words(part, currency)}")
+            said.append(f"{who}{verb} {more} {amount_words(part, currency, units_words, service)}")
         else:
             said.append(f"{who} the rest")
     return ", ".join(said)
 
 
-def amount_words(part: Part, currency: str = "") -> str:
-    """A budget in words; units have no name here, because a rule may speak of several services."""
+def amount_words(part: Part, currency: str = "", units_words: UnitsWords | None = None, service: str = "") -> str:
+    """A budget in words; units are plain numbers where a rule may speak of several services, or nobody says how."""
     if part.micros is not None:
         major, rest = divmod(part.micros, MICROS_PER_MAJOR)
         cents = f"{major:,}.{rest // 10_000:02}" if rest % 10_000 == 0 else f"{major:,}.{rest:06}"
         amount = f"{currency} {cents}".strip()
+    elif units_words is not None and service:
+        amount = units_words(part.units or 0, service)
     else:
         amount = f"{part.units:,} units"
     return f"{amount} {EVERY_WORDS[part.every]} {OF_WORDS[part.of]}"
+
+
+def missing_words(missing: Missing, currency: str = "") -> str:
+    """What happens where a person cannot pay, in words."""
+    if missing.interim_micros is None:
+        return "it is refused"
+    major, rest = divmod(missing.interim_micros, MICROS_PER_MAJOR)
+    return f"it is granted on credit, up to {f'{currency} {major:,}.{rest // 10_000:02}'.strip()} a person"
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------
@@ -265,6 +295,19 @@ def changes(before: Sequence[SteeringRule], after: Sequence[SteeringRule], **sai
     kept = [key for key in old if key in new]
     if kept != [key for key in new if key in old]:
         found.append("The order of the rules is another one.")
+    return found
+
+
+def differences(before: Terms, after: Terms, **said: Any) -> list[str]:
+    """What differs between two versions, with the default and what happens where a person cannot pay."""
+    found = changes(before.rules, after.rules, **said)
+    currency = str(said.get("currency", ""))
+    if before.default != after.default:
+        otherwise = parts_words(after.default, currency) if after.default else "as above"
+        found.append(f"Where no rule matches: {otherwise}.")
+    if before.missing != after.missing:
+        otherwise = missing_words(after.missing, currency) if after.missing else "as above"
+        found.append(f"Where a person cannot pay: {otherwise}.")
     return found
 
 
