@@ -9,7 +9,7 @@ A *guard* is a limit with what happens beyond it, or a rule without a limit (amo
     notify, overage, throttle            all that is asked, also beyond the room; told, priced or slowed down
     block_new                            all if there was room before the event, else nothing (of money: what is free)
     stop_now, consent, suspend           what fits the room, and not a unit beyond
-    steer_personal                       what fits the room; the rest is the personal leg's
+    steer_personal                       what fits the room; the rest is the person's to pay (docs/byod.md)
     a video conference of an executive   what fits the room and the guard's grace, if there was room before it
 
 Of several guards the strictest wins: the smallest grant, then the stricter action, then the nearest owner, then the
@@ -41,7 +41,7 @@ class Action(StrEnum):
     STOP_NOW = "stop_now"  # not a unit beyond
     CONSENT = "consent"  # as stop_now, until somebody consents to more
     SUSPEND = "suspend"  # as stop_now, and the line is restricted for every service
-    STEER_PERSONAL = "steer_personal"  # what is beyond is the personal leg's, refused until the line has one
+    STEER_PERSONAL = "steer_personal"  # what is beyond is the person's to pay
 
 
 #: The stricter of two actions has the higher number: decides between guards that grant the same.

@@ -452,7 +452,10 @@ class Replay:
         if stored is None:
             if len(self._codes) >= _CODES_KEPT:
                 self._codes.clear()
-            stored = self._codes[text] = tuple(code for code in text.split() if is_of_decision(code))
+            # What a limit left to the person is no part of the stretch any more, so nothing is beyond the limit now.
+            stored = self._codes[text] = tuple(
+                code for code in text.split() if is_of_decision(code) and "_steer_personal:" not in code
+            )
         found = tuple(stored_reasons(decision)) if decision is not None else ()
         self.report.differing_reasons += stored != found
 

@@ -56,7 +56,7 @@ def split(units: int, parts: Parts, *, left_of: Asked, shared_at: Asked, price: 
     while left and place < len(parts):
         part = parts[place]
         if part.percent:
-            percents = []
+            percents: list[int] = []
             while parts[place + len(percents)].percent:  # the last part of a rule has no percentage
                 percents.append(parts[place + len(percents)].percent)
             taken = shared(left, shared_at(place + 1), percents)

@@ -20,7 +20,11 @@ from portal.charging.state import EnterpriseState
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """Charged, with line, account and figures; or suspended again, with reason and detail."""
+    """Charged, with line, account and figures; or suspended again, with reason and detail.
+
+    The figures are of what the company would pay; of a record that is a person's as a whole, of what the person would,
+    without a price.
+    """
 
     reason: str = ""
     detail: str = ""
@@ -66,11 +70,12 @@ def foresee(*, enterprise_id: int, source_id: int, usage: Usage, own_id: str, at
         transaction.set_rollback(True)
     if trial.suspended:
         return Outlook(reason=trial.suspended[0].reason, detail=trial.suspended[0].detail)
-    if not trial.tally.by_line:
+    tally = trial.tally if trial.tally.by_line else trial.personal_tally
+    if not tally.by_line:
         return Outlook(is_duplicate=True)
-    (line_id, _, service, _), _ = next(iter(trial.tally.by_line.items()))
-    chain = next(iter(trial.tally.by_chain))[0]
-    sums = [sum(column) for column in zip(*trial.tally.by_line.values(), strict=True)]
+    (line_id, _, service, _), _ = next(iter(tally.by_line.items()))
+    chain = next(iter(tally.by_chain))[0]
+    sums = [sum(column) for column in zip(*tally.by_line.values(), strict=True)]
     return Outlook(
         line_id=line_id,
         account_id=chain.account_ids[0],
