@@ -17,7 +17,7 @@ from .compiled import (
     settle,
     settle_time,
 )
-from .explained import Traced, trace, unknown_fields
+from .explained import Traced, compile_unknown, trace, unknown_fields
 from .fields import Surroundings
 from .numbers import Entry, NumberSet
 from .text import read_text, write_text
@@ -48,6 +48,7 @@ __all__ = [
     "changes_between",
     "compile_condition",
     "compile_known",
+    "compile_unknown",
     "describe",
     "field_named",
     "fields_read",

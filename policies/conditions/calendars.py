@@ -1,4 +1,7 @@
-"""Public holidays of a country or a part of it, by year. Pure; the `holidays` package knows the calendars."""
+"""Public holidays of a country or a part of it, by year. Pure; the `holidays` package knows the calendars.
+
+A country alone has the holidays that all of it keeps; those of a part ("DE-BY") are those and its own.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,14 @@ def is_calendar(code: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def public_holidays(code: str, year: int) -> frozenset[date] | None:
-    """The public holidays of a year; None where the calendar is not known."""
+    """The public holidays of a year; None where the calendar, or that of the year, is not known."""
     if not is_calendar(code):
         return None
     country, _, part = code.partition("-")
-    return frozenset(holidays.country_holidays(country, subdiv=part or None, years=year))
+    calendar = holidays.country_holidays(country, subdiv=part or None, expand=False)
+    if not calendar.start_year <= year <= calendar.end_year:
+        return None
+    return frozenset(holidays.country_holidays(country, subdiv=part or None, years=year, expand=False))
 
 
 def is_holiday(code: str, day: date) -> bool | None:

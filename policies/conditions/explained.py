@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from policies.conditions.catalogue import BUILT_IN, THERE, Catalogue
@@ -30,8 +30,7 @@ def trace(
     def walk(part: Node, *, holds: bool) -> None:
         if isinstance(part, Test):
             said = part if holds else Not(part)
-            words = describe(said, zone_names, catalogue)
-            found.append(Traced(words, compile_known(said, around)(event)))
+            found.append(Traced(describe(said, zone_names, catalogue), compile_known(said, around)(event)))
         elif isinstance(part, Not):
             walk(part.part, holds=not holds)
         else:
@@ -47,12 +46,29 @@ def unknown_fields(node: Node, around: Surroundings, event: Any) -> tuple[str, .
 
     Where a clock is unknown because the person's country is, that is the country.
     """
-    if compile_known(node, around)(event) is not None:
-        return ()
+    return compile_unknown(node, around)(event)
+
+
+def compile_unknown(node: Node, around: Surroundings) -> Callable[[Any], tuple[str, ...]]:
+    """`unknown_fields` as one function of an event, where many are asked."""
+    knows = compile_known(node, around)
     if isinstance(node, Test):
-        where_unknown = node.clock == THERE and zone_there(event, around) is None
-        return ("country",) if where_unknown else (node.field,)
+        field = node.field
+
+        def of_test(event: Any) -> tuple[str, ...]:
+            if knows(event) is not None:
+                return ()
+            return ("country",) if node.clock == THERE and zone_there(event, around) is None else (field,)
+
+        return of_test
     if isinstance(node, Not):
-        return unknown_fields(node.part, around, event)
+        return compile_unknown(node.part, around)
     assert isinstance(node, AllOf | AnyOf)
-    return tuple(dict.fromkeys(name for part in node.parts for name in unknown_fields(part, around, event)))
+    parts = tuple(compile_unknown(part, around) for part in node.parts)
+
+    def of_parts(event: Any) -> tuple[str, ...]:
+        if knows(event) is not None:
+            return ()
+        return tuple(dict.fromkeys(name for part in parts for name in part(event)))
+
+    return of_parts

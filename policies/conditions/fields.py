@@ -157,7 +157,10 @@ def _list(test: Test, around: Surroundings) -> Reading:
 
     def compare(event: Any) -> bool | None:
         digits, at = event.other_party.removeprefix("+"), event.at
-        return True if any(one.holds(digits, at) for one in known) else otherwise
+        for one in known:
+            if one.holds(digits, at):
+                return True
+        return otherwise
 
     return Reading(lambda event: event if _digits_called(event) else None, compare)
 
@@ -177,11 +180,14 @@ def _on_trip(test: Test, around: Surroundings) -> Reading:
 
     def compare(event: Any) -> bool | None:
         at = event.at
-        now = [countries for starts, ends, countries in trips.get(event.person_id, ()) if starts <= at < ends]
-        if not now:
-            return not wanted
-        country = country_there(event, around)
-        return any(country in countries for countries in now) is wanted if country else None
+        found, country = False, ""
+        for starts, ends, countries in trips.get(event.person_id, ()):
+            if starts <= at < ends:
+                country = country or country_there(event, around)
+                if not country:
+                    return None
+                found = found or country in countries
+        return found is wanted
 
     return Reading(lambda event: event if event.person_id else None, compare)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
-_BEGINNING, _END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-_Span = tuple[datetime, datetime]
+_Span = tuple[datetime | None, datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +30,30 @@ class NumberSet:
         for entry in entries:
             kept = self._prefixes if entry.is_prefix else self._numbers
             digits = entry.digits.removeprefix("+")
-            kept[digits] = (*kept.get(digits, ()), (entry.starts or _BEGINNING, entry.ends or _END))
+            kept[digits] = (*kept.get(digits, ()), (entry.starts, entry.ends))
         self._lengths = tuple(sorted({len(prefix) for prefix in self._prefixes}))
 
     def holds(self, digits: str, at: datetime) -> bool:
         """Whether a number is in the list at that time."""
-        return any(starts <= at < ends for starts, ends in self._spans(digits))
+        spans = self._numbers.get(digits)
+        if spans and _covers(spans, at):
+            return True
+        for length in self._lengths:
+            spans = self._prefixes.get(digits[:length])
+            if spans and _covers(spans, at):
+                return True
+        return False
 
     def edges(self, digits: str) -> set[datetime]:
         """Instants at which a number may come into the list or leave it."""
-        return {edge for span in self._spans(digits) for edge in span if edge not in (_BEGINNING, _END)}
-
-    def _spans(self, digits: str) -> Iterator[_Span]:
-        yield from self._numbers.get(digits, ())
+        found = list(self._numbers.get(digits, ()))
         for length in self._lengths:
-            yield from self._prefixes.get(digits[:length], ()) if length <= len(digits) else ()
+            found += self._prefixes.get(digits[:length], ())
+        return {edge for span in found for edge in span if edge is not None}
+
+
+def _covers(spans: tuple[_Span, ...], at: datetime) -> bool:
+    for starts, ends in spans:  # noqa: SIM110  # a loop is faster than any() with a generator
+        if (starts is None or starts <= at) and (ends is None or at < ends):
+            return True
+    return False

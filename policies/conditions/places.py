@@ -1,8 +1,9 @@
 """Where a network is: the country of its code, and that country's time zone. Pure; tables are read once.
 
-Owns: MCC and MNC -> ISO 3166 alpha-2, from python-stdnum's copy of the ITU-T E.212 lists, and country -> time zone,
-from tzdata's `zone.tab`. A country with several zones has that of its capital, which `zone.tab` names first but for
-those in `_CAPITALS`. Codes of no country (901 and other international ones, ships, planes, test networks) are unknown.
+Owns: MCC -> ISO 3166 alpha-2, from python-stdnum's copy of the ITU-T E.212 lists (the country of most networks of an
+MCC, but for a few), and country -> time zone, from tzdata's `zone.tab`. A country with several zones has that of its
+capital, which `zone.tab` names first but for those in `_CAPITALS`. Codes of no country (901 and other international
+ones, ships, planes, test networks) are unknown.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ from stdnum import numdb
 
 #: Codes that lists give to several countries at once, or to an outlying one: the country that ITU names first.
 _MCC = {"340": "GP", "362": "CW", "505": "AU", "647": "RE"}
+#: Networks in another country than most of their MCC. The list itself names more, but takes networks of all the United
+#: States for the Virgin Islands', and Jamaica's for its neighbours'.
+_OUTLYING = {
+    "311470": "VI", "311780": "AS", "313790": "VI", "42505": "PS", "42506": "PS", "50510": "NF",
+}  # fmt: skip
 #: Zones of capitals that `zone.tab` does not have first, and of Kosovo, which it does not have.
 _CAPITALS = {
     "AU": "Australia/Sydney",
@@ -32,8 +38,7 @@ _CAPITALS = {
 @lru_cache(maxsize=4096)
 def country_of(network: str) -> str:
     """The country of a network's code (MCC, or MCC and MNC), as ISO 3166 alpha-2; "" where none is known."""
-    by_mcc, by_network = _networks()
-    return by_network.get(network) or by_mcc.get(network[:3], "")
+    return _OUTLYING.get(network) or _countries().get(network[:3], "")
 
 
 @cache
@@ -54,16 +59,13 @@ def has_several_zones(country: str) -> bool:
 
 
 @cache
-def _networks() -> tuple[dict[str, str], dict[str, str]]:
-    by_mcc: dict[str, str] = {}
-    by_network: dict[str, str] = {}
+def _countries() -> dict[str, str]:
+    by_mcc = {}
     for _, mcc, _, _, networks in numdb.get("imsi").prefixes:
-        found = [(mnc, facts["cc"].upper()) for _, mnc, _, facts, _ in networks if len(facts.get("cc", "")) == 2]
-        country = _MCC.get(mcc) or (Counter(code for _, code in found).most_common(1) or [("", 0)])[0][0]
-        if country:
-            by_mcc[mcc] = country
-        by_network |= {mcc + mnc: code for mnc, code in found if code != country and mcc != "340"}
-    return by_mcc, by_network
+        found = Counter(facts["cc"].upper() for _, _, _, facts, _ in networks if len(facts.get("cc", "")) == 2)
+        if found:
+            by_mcc[mcc] = found.most_common(1)[0][0]
+    return by_mcc | _MCC
 
 
 @cache

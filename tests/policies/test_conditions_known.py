@@ -105,7 +105,8 @@ def known(text: str, event: Context = EVENT, around: Surroundings = AROUND) -> b
 )
 def test_known(text, expected):
     assert known(text) is expected
-    assert compile_condition(read_text(text), AROUND)(EVENT) is (expected is True) or text.startswith("not ")
+    if not text.startswith("not "):
+        assert compile_condition(read_text(text), AROUND)(EVENT) is (expected is True)
 
 
 @pytest.mark.parametrize(
@@ -157,9 +158,8 @@ def test_time_taken_out_leaves_the_rest_and_an_unknown_clock():
     assert write_text(left) == "service is voice and application is x"
     assert settle_time(node, AROUND, NOW + DAY, BERLIN, there) is False
     assert "time" in fields_read(settle_time(node, AROUND, NOW, BERLIN, None))
-    assert unknown_fields(
-        read_text("time within 08:00-18:00 at there"), AROUND, replace(EVENT, visited_network="901")
-    ) == ("country",)
+    at_sea = replace(EVENT, visited_network="90112")
+    assert unknown_fields(read_text("time within 08:00-18:00 at there"), AROUND, at_sea) == ("country",)
 
 
 def test_the_trace_says_each_comparison_as_its_sentence_does():
