@@ -197,14 +197,15 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "days-are-the-cycle",
-        "The daily counters of an account sum to what it has used over all cycles.",
+        "The daily counters of an account sum to what the company has paid of it over all cycles.",
         """
         SELECT format('account %%s, service %%s, zone %%s: %%s by day, %%s by cycle', owner_id, service,
             zone_id, day, cycle)
-        FROM (SELECT owner_id, service, zone_id, payer, coalesce(sum(used_units) FILTER (WHERE grain = 2), 0) AS day,
+        FROM (SELECT owner_id, service, zone_id, coalesce(sum(used_units) FILTER (WHERE grain = 2), 0) AS day,
                   coalesce(sum(used_units) FILTER (WHERE grain = 1), 0) AS cycle
-              FROM balances_counter WHERE owner_kind = 1 AND enterprise_id = coalesce(%(enterprise)s, enterprise_id)
-              GROUP BY 1, 2, 3, 4) c WHERE day <> cycle
+              FROM balances_counter WHERE owner_kind = 1 AND payer = 1
+                AND enterprise_id = coalesce(%(enterprise)s, enterprise_id)
+              GROUP BY 1, 2, 3) c WHERE day <> cycle
         """,
     ),
     Check(

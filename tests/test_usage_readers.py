@@ -27,6 +27,7 @@ SQL = {
     ("balances/draw_caps.py", "_DRAWN"): PAYER,
     ("balances/draw_caps.py", "_OF_LINE"): "a condition within _DRAWN",
     ("balances/draw_caps.py", "_with_usage"): PAYER,
+    ("balances/personal_proof.py", "CHECKS"): PROOF,
     ("balances/proof.py", "CHECKS"): PROOF,
     ("balances/proof.py", "_COUNTED"): PROOF,
     ("balances/selectors/charges.py", "latest_below"): PAYER,

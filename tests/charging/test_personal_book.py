@@ -298,7 +298,7 @@ class TestQueries:
             charging = Charging(cast, cursor)
         with django_assert_num_queries(4), connection.cursor() as charging.cursor:
             # Balances, credit; buckets of the month; ids of new ones.
-            charging.book.ready(cursor, [person.id for person in people])
+            charging.book.ready(charging.cursor, [person.id for person in people])
             for person in people:
                 charging.charge(200, person=person.number)
         with django_assert_num_queries(0), connection.cursor() as charging.cursor:

@@ -7,13 +7,14 @@ from django.core.management.base import BaseCommand, CommandError
 
 from balances import proof
 from balances.models import Enterprise
+from balances.personal_proof import CHECKS as PERSONAL_CHECKS
 from policies.proof import CHECKS as POLICY_CHECKS
 
-CHECKS = proof.CHECKS + POLICY_CHECKS
+CHECKS = proof.CHECKS + PERSONAL_CHECKS + POLICY_CHECKS
 
 
 class Command(BaseCommand):
-    help = "Prove the identities of ledger, charges, limits and intake on live data; exit 1 where one does not hold."
+    help = "Prove the identities of ledger, charges, accounts, limits and intake on live data; exit 1 where one fails."
 
     def add_arguments(self, parser):
         parser.add_argument("--enterprise", help="Only this customer number.")
