@@ -18,6 +18,7 @@ from balances.models.accounts import DrawAbove
 from balances.units import GIB, Service
 from clients.traffic.profiles import RUNAWAY
 from portal.demo import market
+from portal.demo.byod import Byod
 from portal.demo.controls import Controls
 from portal.demo.past import ACTOR, Past
 from portal.demo.story import Story
@@ -53,11 +54,16 @@ class EnterpriseBuild:
         self.progress(f"{name}: the contract", 0.05)
         self._make_contract()
         self._make_thresholds()
+        steering = Byod(self.story, self.enterprise) if self.story.key == "meridian" else None
+        if steering is not None:
+            steering.begin()
         for done, words in Past(self.story, self.enterprise).live_through():
             self.progress(f"{name}: {words}", 0.1 + 0.9 * done)
         market.open_market(self.story, self.enterprise)
         self.progress(f"{name}: what its managers have set", 0.99)
         Controls(self.story, self.enterprise).set_all()
+        if steering is not None:
+            steering.finish()
 
     # --- what there is ------------------------------------------------------------------------------------
 

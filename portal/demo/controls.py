@@ -140,7 +140,7 @@ class Controls:
         """Executives bear a tag, which a rule of the policy excepts."""
         chosen = [line.msisdn for line in self.story.plan.lines if line.profile == EXECUTIVE][:EXECUTIVES_TAGGED]
         for line in Line.objects.filter(enterprise=self.enterprise, msisdn__in=chosen).order_by("id"):
-            tags.set_tags(line=line, tags=["executive"], **self.doing)
+            tags.set_tags(line=line, tags=[*tags.of(line), "executive"], **self.doing)
 
     def _limits(self) -> None:
         """Roaming of the first person's tablet stops at its limit, to which somebody has consented already; a
