@@ -9,12 +9,13 @@ its enterprise: a damaged tree can then not open another tenant's door.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from django.apps import apps
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 
 class Verb(StrEnum):
@@ -30,6 +31,7 @@ class Verb(StrEnum):
 class Grant:
     """One role on one place. `account_ids` None: the whole enterprise; `line_ids`: single lines (employees).
 
+    `employee_ids`: as whom an employer names the principal: what happened on a line while it was that person's.
     `person_ids`: who the principal is, for what is theirs alone: nothing else opens personal usage (docs/byod.md).
     """
 
@@ -37,6 +39,7 @@ class Grant:
     verbs: frozenset[Verb]
     account_ids: frozenset[int] | None = None
     line_ids: frozenset[int] = frozenset()
+    employee_ids: frozenset[int] = frozenset()
     person_ids: frozenset[int] = frozenset()
 
     @property
@@ -75,6 +78,14 @@ class Scope:
                 ids |= grant.line_ids
         return frozenset(ids)
 
+    def employee_ids(self, verb: Verb = Verb.VIEW) -> frozenset[int]:
+        """People as whom employers name the principal: what they used, as far as a company pays it."""
+        ids: set[int] = set()
+        for grant in self.grants:
+            if verb in grant.verbs:
+                ids |= grant.employee_ids
+        return frozenset(ids)
+
     def person_ids(self, verb: Verb = Verb.VIEW) -> frozenset[int]:
         """People whom the principal is: what is personal is theirs alone."""
         ids: set[int] = set()
@@ -95,23 +106,25 @@ class Scope:
     def narrowed(self, verbs: Iterable[Verb]) -> Scope:
         """The same places with no more than `verbs`: how an API token holds less than its maker."""
         kept = frozenset(verbs)
-        grants = tuple(
-            Grant(g.enterprise_id, g.verbs & kept, g.account_ids, g.line_ids, g.person_ids)
-            for g in self.grants
-            if g.verbs & kept
-        )
+        grants = tuple(replace(grant, verbs=grant.verbs & kept) for grant in self.grants if grant.verbs & kept)
         return Scope(grants, self.operator_ids if Verb.ADMINISTER in kept else frozenset())
+
+    def without_people(self) -> Scope:
+        """The same without what is personal to the principal."""
+        return Scope(tuple(replace(grant, person_ids=frozenset()) for grant in self.grants), self.operator_ids)
 
 
 class ScopedQuerySet(models.QuerySet):
     """A queryset that knows its tenancy columns; `None` for a column that the model does not have.
 
     `account_field` may be several: what belongs either to an account or to a line is in reach through both.
+    `line_at_field`: when it happened; whose line it was then reaches it, not who has the line now.
     """
 
     enterprise_field: str = "enterprise_id"
     account_field: str | tuple[str, ...] | None = "account_id"
     line_field: str | None = None
+    line_at_field: str | None = None
 
     def within(self, scope: Scope, verb: Verb = Verb.VIEW):
         """Only the rows that `scope` lets its holder do `verb` on; foreign rows are as if they did not exist."""
@@ -125,7 +138,10 @@ class ScopedQuerySet(models.QuerySet):
                         f"{self.enterprise_field}__in": scope.enterprise_ids(verb),
                     }
                 )
-        if self.line_field and (line_ids := scope.line_ids(verb)):
+        if self.line_field and self.line_at_field and (employee_ids := scope.employee_ids(verb)):
+            theirs = assigned_to(employee_ids, self.line_field).filter(during__contains=OuterRef(self.line_at_field))
+            reach |= Q(Exists(theirs), **{f"{self.enterprise_field}__in": scope.enterprise_ids(verb)})
+        elif self.line_field and not self.line_at_field and (line_ids := scope.line_ids(verb)):
             reach |= Q(
                 **{
                     f"{self.line_field}__in": line_ids,
@@ -135,17 +151,24 @@ class ScopedQuerySet(models.QuerySet):
         return self.filter(reach)
 
 
+def assigned_to(person_ids: Collection[int], line_field: str) -> models.QuerySet:
+    """For `Exists`: when the line that a row names was one of these people's."""
+    assignments = apps.get_model("balances", "PersonAssignment")._default_manager
+    return assignments.filter(line=OuterRef(line_field), person__in=person_ids)
+
+
 def scoped(
     *,
     enterprise: str = "enterprise_id",
     account: str | tuple[str, ...] | None = "account_id",
     line: str | None = None,
+    line_at: str | None = None,
 ):
     """A manager whose querysets carry the tenancy columns of their model."""
     queryset = type(
         "ScopedQuerySet",
         (ScopedQuerySet,),
-        {"enterprise_field": enterprise, "account_field": account, "line_field": line},
+        {"enterprise_field": enterprise, "account_field": account, "line_field": line, "line_at_field": line_at},
     )
     return models.Manager.from_queryset(queryset)()
 

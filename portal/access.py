@@ -62,7 +62,8 @@ def scope_of(user: User | AnonymousUser) -> Scope:
         elif membership.role == Role.EMPLOYEE:
             own = Line.objects.filter(person__memberships=membership, enterprise_id=membership.enterprise_id)
             line_ids = frozenset(own.values_list("id", flat=True))
-            grants.append(Grant(membership.enterprise_id, verbs, frozenset(), line_ids))
+            employees = frozenset(filter(None, [membership.person_id]))
+            grants.append(Grant(membership.enterprise_id, verbs, frozenset(), line_ids, employees))
         elif membership.account_id is not None:
             grants.append(Grant(membership.enterprise_id, verbs, below[membership.account_id]))
         else:
@@ -75,12 +76,16 @@ def scope_of(user: User | AnonymousUser) -> Scope:
 
 
 def scope_of_token(token: ApiToken) -> Scope:
-    """What a token may see and do now: its own place and verbs, and never more than its maker still holds."""
+    """What a token may see and do now: its own place and verbs, and never more than its maker still holds.
+
+    A token works for an enterprise or an operator, whoever reads what it fetches: what is personal to its maker, it
+    does not open.
+    """
     now = timezone.now()
     if token.revoked_at or (token.expires_at and token.expires_at <= now) or token.created_by is None:
         return Scope()
     verbs = frozenset(Verb(verb) for verb in token.verbs)
-    makers = scope_of(token.created_by).narrowed(verbs)
+    makers = scope_of(token.created_by).narrowed(verbs).without_people()
     if token.account_id:
         below = subtree_ids({token.account_id})[token.account_id]
         grants = [

@@ -52,7 +52,7 @@ class Notice(models.Model):
     created_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True)
 
-    objects = scoped(account=("account_id", "line__account_id"), line="line_id")
+    objects = scoped(account=("account_id", "line__account_id"), line="line_id", line_at="happened_at")
 
     class Meta:
         indexes = [

@@ -1,12 +1,14 @@
 """Usage so far, and the marks on the way: counters, thresholds, crossings. Written only by charging."""
 
+from datetime import timedelta
+
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
-from django.db.models import F, Func, Q, QuerySet
+from django.db.models import Exists, F, Func, OuterRef, Q, QuerySet
 
-from balances.models.accounts import Line
+from balances.models.accounts import Line, PersonAssignment
 from balances.models.contracts import SERVICE_CHOICES
-from balances.scope import Scope, ScopedQuerySet, Verb, scoped
+from balances.scope import Scope, ScopedQuerySet, Verb, assigned_to, scoped
 
 
 class OwnerKind(models.IntegerChoices):
@@ -27,6 +29,8 @@ class Payer(models.IntegerChoices):
 
 
 _BOOLEAN = models.BooleanField()
+#: Cycles are civil months, begun on any day.
+LONGEST_CYCLE = timedelta(days=31)
 
 
 class _CounterQuerySet(ScopedQuerySet):
@@ -41,9 +45,16 @@ class _CounterQuerySet(ScopedQuerySet):
         enterprise_ids = scope.enterprise_ids(verb)
         if account_ids := scope.account_ids(verb):
             reach |= Q(owner_kind=OwnerKind.ACCOUNT, owner_id__in=account_ids, enterprise_id__in=enterprise_ids)
-        if account_ids or scope.line_ids(verb):
-            lines = Line.objects.within(scope, verb).order_by().values("id")
+            lines = Line.objects.filter(account_id__in=account_ids).order_by().values("id")
             reach |= Q(owner_kind=OwnerKind.LINE, owner_id__in=lines, enterprise_id__in=enterprise_ids)
+        if employee_ids := scope.employee_ids(verb):
+            # Of a cycle in which the line changed hands, the count is of both: then whoever reads adds up records.
+            begun = OuterRef("period_start")
+            soon = Q(during__startswith__gt=begun, during__startswith__lt=begun + LONGEST_CYCLE)
+            mine = assigned_to(employee_ids, "owner_id").filter(soon | Q(during__contains=begun))
+            others = PersonAssignment.objects.filter(line=OuterRef("owner_id")).exclude(person__in=employee_ids)
+            others = others.filter(soon | Q(during__contains=begun))
+            reach |= Q(Exists(mine), ~Exists(others), owner_kind=OwnerKind.LINE, enterprise_id__in=enterprise_ids)
         return self.filter(reach, payer=Payer.CORPORATE)
 
     def of_lines(self, lines: QuerySet[Line]):
@@ -146,7 +157,7 @@ class Crossing(models.Model):
     crossed_at = models.DateTimeField(help_text="Time of use.")
     recorded_at = models.DateTimeField()
 
-    objects = scoped(account=("account_id", "line__account_id"), line="line_id")
+    objects = scoped(account=("account_id", "line__account_id"), line="line_id", line_at="crossed_at")
 
     class Meta:
         constraints = [

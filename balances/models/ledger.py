@@ -42,7 +42,9 @@ class Entry(models.Model):
     )
     transfer = models.UUIDField(null=True, help_text="Ties the two sides of a transfer.")
 
-    objects = scoped(account=("bucket__account_id", "bucket__line__account_id"), line="bucket__line_id")
+    objects = scoped(
+        account=("bucket__account_id", "bucket__line__account_id"), line="bucket__line_id", line_at="recorded_at"
+    )
 
     class Meta:
         verbose_name_plural = "entries"

@@ -138,11 +138,13 @@ class _WalledQuerySet(ScopedQuerySet):
 
 class _UsageQuerySet(_WalledQuerySet):
     line_field = "line_id"
+    line_at_field = "used_at"
 
 
 class _ChargeLineQuerySet(_WalledQuerySet):
     account_field = "usage__account_id"
     line_field = "usage__line_id"
+    line_at_field = "used_at"
     person_field = "usage__person_id"
 
 

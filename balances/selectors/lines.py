@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from django.db.models import Exists, Q, QuerySet, Sum
+from django.db.models import Count, Exists, Q, QuerySet, Sum
 from django.db.models.functions import TruncDay
 
-from balances.models import Account, Bucket, Line, LineAssignment, UsageRecord
+from balances.models import Account, Bucket, ChargeLine, Line, LineAssignment, UsageRecord
 from balances.models.accounts import DrawAbove, LineStatus
 from balances.models.counters import OwnerKind, Payer
 from balances.periods import day_of
 from balances.scope import Scope
 from balances.selectors import tree
-from balances.selectors.overview import CLOSED_SLICE, Usage, cycle_counters, summed_by_service
+from balances.selectors.overview import CLOSED_SLICE, Usage, cycle_counters
 from balances.selectors.ranking import counters_of_line
 from balances.selectors.terms import Terms
 
@@ -81,7 +81,26 @@ def with_usage(scope: Scope, lines: list[Line], terms: Terms) -> list[LineUsage]
     usage: dict[int, dict[int, Usage]] = defaultdict(dict)
     for row in rows:
         usage[row["owner_id"]][row["service"]] = Usage(int(row["used"]), int(row["overage"]), int(row["amount"]))
+    if unread := [line.id for line in lines if line.id in scope.line_ids() and line.id not in usage]:
+        for row in _added_up(scope, unread, terms, "usage__line_id", "usage__service"):
+            service, line_id = row["usage__service"], row["usage__line_id"]
+            usage[line_id][service] = Usage(int(row["used"]), int(row["overage"]), int(row["amount"]))
     return [LineUsage(line, usage[line.id]) for line in lines]
+
+
+def _added_up(scope: Scope, line_ids: list[int], terms: Terms, *by: str):
+    """What lines used in the cycle as far as it is the reader's, record by record.
+
+    For whoever got a line within the cycle: its counters are of others, too.
+    """
+    lines = ChargeLine.objects.within(scope).filter(usage__line_id__in=line_ids, payer=Payer.CORPORATE)
+    in_cycle = lines.filter(cycle_start=terms.cycle.starts_at if terms.cycle else None)
+    return in_cycle.values(*by).annotate(
+        used=Sum("units"),
+        overage=Sum("overage_units"),
+        amount=Sum("amount_micros"),
+        records=Count("number", filter=Q(number=0)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +119,7 @@ class ZoneUsage:
 def usage_by_zone(scope: Scope, line: Line, terms: Terms) -> list[ZoneUsage]:
     """A line's counters of the cycle, home first."""
     counters = cycle_counters(scope, line.enterprise_id, OwnerKind.LINE, terms).filter(owner_id=line.id)
-    return [
+    found = [
         ZoneUsage(
             counter.service,
             counter.zone.name,
@@ -112,12 +131,38 @@ def usage_by_zone(scope: Scope, line: Line, terms: Terms) -> list[ZoneUsage]:
         )
         for counter in counters.select_related("zone").order_by("service", "-zone__is_home", "zone__name")
     ]
+    if found or line.id not in scope.line_ids():
+        return found
+    rows = _added_up(scope, [line.id], terms, "usage__service", "usage__zone__name", "usage__zone__is_home")
+    return [
+        ZoneUsage(
+            row["usage__service"],
+            row["usage__zone__name"],
+            row["usage__zone__is_home"],
+            int(row["used"]),
+            int(row["overage"]),
+            int(row["amount"]),
+            row["records"],
+        )
+        for row in rows.order_by("usage__service", "-usage__zone__is_home", "usage__zone__name")
+    ]
 
 
-def usage_of(scope: Scope, line: Line, terms: Terms) -> dict[int, Usage]:
-    """A line's usage of the cycle by service."""
-    counters = cycle_counters(scope, line.enterprise_id, OwnerKind.LINE, terms).filter(owner_id=line.id)
-    return summed_by_service(counters)
+def usage_of(zones: list[ZoneUsage]) -> dict[int, Usage]:
+    """A line's usage of the cycle by service, of its usage by zone."""
+    usage: dict[int, Usage] = {}
+    for zone in zones:
+        so_far = usage.get(zone.service, Usage())
+        abroad = not zone.is_home
+        usage[zone.service] = Usage(
+            so_far.used_units + zone.used_units,
+            so_far.overage_units + zone.overage_units,
+            so_far.amount_micros + zone.amount_micros,
+            so_far.records + zone.records,
+            so_far.roaming_units + abroad * zone.used_units,
+            so_far.roaming_micros + abroad * zone.amount_micros,
+        )
+    return usage
 
 
 @dataclass(frozen=True, slots=True)

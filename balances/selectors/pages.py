@@ -86,7 +86,8 @@ def line_page(
         progress = progress_of(line.enterprise_id)
         now = clock()
         terms = terms_at(line.enterprise_id, now)
-        usage = lines.usage_of(scope, line, terms)
+        zones = lines.usage_by_zone(scope, line, terms)
+        usage = lines.usage_of(zones)
         if service is None:
             service = min(usage, default=int(Service.DATA))
         return LinePage(
@@ -95,7 +96,7 @@ def line_page(
             progress,
             service,
             usage,
-            lines.usage_by_zone(scope, line, terms),
+            zones,
             lines.days_of(scope, line, terms, service, now),
             lines.serving(scope, line, terms, now),
             lines.history(scope, line),

@@ -157,7 +157,9 @@ class LimitCrossing(models.Model):
     crossed_at = models.DateTimeField(help_text="Time of use, or of the act.")
     recorded_at = models.DateTimeField()
 
-    objects = scoped(account=("limit__account_id", "limit__line__account_id"), line="limit__line_id")
+    objects = scoped(
+        account=("limit__account_id", "limit__line__account_id"), line="limit__line_id", line_at="crossed_at"
+    )
 
     class Meta:
         constraints = [

@@ -58,7 +58,7 @@ def balances_of(scope: Scope, line: Line, now: datetime) -> LineBalances:
     progress = progress_of(line.enterprise_id)
     terms = terms_at(line.enterprise_id, now)
     serving = lines.serving(scope, line, terms, now)
-    usage = lines.usage_of(scope, line, terms)
+    usage = lines.usage_of(lines.usage_by_zone(scope, line, terms))
     buckets: dict[int, list[Bucket]] = defaultdict(list)
     for bucket in serving.buckets:
         buckets[bucket.service].append(bucket)

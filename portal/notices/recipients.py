@@ -1,8 +1,8 @@
 """Who is told: those whose membership holds the owner of the fact, nearest first.
 
-Telecoms managers, the managers of accounts on the way up, and the employee whose own line it is. Observers and the
-operator's staff can read the history, and are not called. With an escalation on the way up, the nearest are told first
-and each further step only when nobody has read it by then.
+Telecoms managers, the managers of accounts on the way up, and the employee whose own line it was then. Observers
+and the operator's staff can read the history, and are not called. With an escalation on the way up, the nearest are
+told first and each further step only when nobody has read it by then.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from balances.models import Account
+from balances.models.accounts import PersonAssignment
 from portal.models import Escalation, Membership, Notice, NoticeKind, Role
 from portal.notices.turns import once
 
@@ -44,8 +45,9 @@ def recipients_of(notice: Notice, at: datetime) -> list[Recipient]:
     line = notice.line
     chain = chain_of(notice.account_id or (line.account_id if line else None))
     found = list(_held(notice.enterprise_id, Q(role=Role.OWNER) | Q(role=Role.MANAGER, account_id__in=chain), at))
-    if line is not None and line.person_id is not None:
-        found += _held(notice.enterprise_id, Q(role=Role.EMPLOYEE, person_id=line.person_id), at)
+    if line is not None:
+        users = _whose(line.id, notice.happened_at)
+        found += _held(notice.enterprise_id, Q(role=Role.EMPLOYEE, person_id__in=users), at)
     nearest: dict[int, tuple[int, str]] = {}
     for membership in found:
         distance, why = _distance(membership, chain)
@@ -59,6 +61,13 @@ def recipients_of(notice: Notice, at: datetime) -> list[Recipient]:
         Recipient(user_id, why, steps.get(distance, 0), at + steps.get(distance, 0) * (pause or timedelta(0)))
         for user_id, (distance, why) in sorted(nearest.items())
     ]
+
+
+@once
+def _whose(line_id: int, at: datetime) -> tuple[int, ...]:
+    """The person whose line it was then, if it was anybody's."""
+    then = PersonAssignment.objects.filter(line=line_id, during__contains=at)
+    return tuple(then.values_list("person_id", flat=True))
 
 
 @once
