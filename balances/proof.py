@@ -280,14 +280,15 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "forks-share-their-place",
-        "The personal record of a fork names the company's record of the same record of the same part.",
+        "A personal record of a fork names the one that holds the identity, of the same record of the same part.",
         """
         SELECT format('usage record %%s: record %%s of part %%s; its counterpart %%s: record %%s of part %%s', p.id,
             p.position, p.part_id, p.counterpart_id, c.position, c.part_id)
-        FROM balances_usagerecord p LEFT JOIN balances_usagerecord c ON c.id = p.counterpart_id AND c.payer = 1
+        FROM balances_usagerecord p LEFT JOIN balances_usagerecord c ON c.id = p.counterpart_id
         WHERE p.counterpart_id IS NOT NULL AND p.enterprise_id = coalesce(%(enterprise)s, p.enterprise_id)
-            AND (p.enterprise_id, p.line_id, p.part_id, p.position, p.source_id, p.source_record_id) IS DISTINCT FROM
-                (c.enterprise_id, c.line_id, c.part_id, c.position, c.source_id, c.source_record_id)
+            AND (c.counterpart_id IS NOT NULL
+                OR (p.enterprise_id, p.line_id, p.part_id, p.position, p.source_id, p.source_record_id) IS DISTINCT FROM
+                    (c.enterprise_id, c.line_id, c.part_id, c.position, c.source_id, c.source_record_id))
         """,
     ),
     Check(

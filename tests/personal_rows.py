@@ -15,7 +15,6 @@ from django.db import connection
 
 from balances.models import ChargeLine, Person, UsageBatch, UsageIdentity, UsagePart, UsageRecord
 from balances.models.counters import Grain, OwnerKind, Payer
-from balances.periods import day_of
 from balances.selectors.terms import terms_at
 
 _ids = count(9_000_000_001)
@@ -61,16 +60,14 @@ def _insert(like: UsageRecord, person: Person | None, units: int, **content: Any
         rate_id=line.rate_id, units=units, overage_units=0, amount_micros=0, reasons="personal_tariff",
         charge_sequence=made.charge_sequence, personal_micros=7 * units,
     )  # fmt: skip
-    _count(made, line.path.account_ids, terms.cycle.starts_at, day_of(made.used_at, terms.zone).starts_at)
+    _count(made, line.path.account_ids, terms.cycle.starts_at)
     return made
 
 
-def _count(made: UsageRecord, account_ids: list[int], cycle: datetime, day: datetime) -> None:
-    owners = [(OwnerKind.LINE, made.line_id, Grain.CYCLE, cycle)]
-    for account_id in account_ids:
-        owners += [(OwnerKind.ACCOUNT, account_id, Grain.CYCLE, cycle), (OwnerKind.ACCOUNT, account_id, Grain.DAY, day)]
+def _count(made: UsageRecord, account_ids: list[int], cycle: datetime) -> None:
+    owners = [(OwnerKind.LINE, made.line_id), *((OwnerKind.ACCOUNT, account_id) for account_id in account_ids)]
     with connection.cursor() as cursor:
-        for kind, owner_id, grain, period_start in owners:
+        for kind, owner_id in owners:
             cursor.execute(
                 """
                 INSERT INTO balances_counter AS c (enterprise_id, owner_kind, owner_id, grain, period_start, service,
@@ -80,7 +77,7 @@ def _count(made: UsageRecord, account_ids: list[int], cycle: datetime, day: date
                 DO UPDATE SET used_units = c.used_units + excluded.used_units, records = c.records + 1
                 """,
                 [
-                    made.enterprise_id, int(kind), owner_id, int(grain), period_start, made.service, made.zone_id,
+                    made.enterprise_id, int(kind), owner_id, int(Grain.CYCLE), cycle, made.service, made.zone_id,
                     made.charged_units,
                 ],
             )  # fmt: skip

@@ -35,6 +35,10 @@ SQL = {
     ("policies/proof.py", "CHECKS"): PAYER,
     ("policies/replaying.py", "_STRETCHES"): PAYER,
     ("portal/charging/state.py", "EnterpriseState._load_meters"): PAYER,
+    (
+        "portal/charging/steering.py",
+        "Steering._so_far",
+    ): "rules ask for all that a line used, and are answered yes or no",
     ("portal/charging/writing.py", "write"): WRITES,
     ("portal/charging/writing.py", "_RAISE_COUNTERS"): WRITES,
     ("portal/notices/watch.py", "_NEWS"): PAYER,
