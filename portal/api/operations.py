@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import django_filters
 from django.db.models import Q, QuerySet
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
@@ -15,13 +17,14 @@ from portal.api.endpoints import Endpoint
 from portal.api.values import Body, IdFilter
 from portal.charging import profiles
 from portal.models import ColumnProfile, Job, JobState
+from portal.provisioning import uploads
 
 
 class JobSerializer(serializers.ModelSerializer):
     """A long piece of work: how far it is, and what went wrong."""
 
     percent = serializers.IntegerField()
-    errors = serializers.JSONField(help_text="The first hundred rows that went wrong.")
+    errors = serializers.SerializerMethodField(help_text="The first hundred rows that went wrong.")
 
     class Meta:
         model = Job
@@ -39,6 +42,11 @@ class JobSerializer(serializers.ModelSerializer):
             "created_at",
             "finished_at",
         ]
+
+    def get_errors(self, job: Job) -> list[dict[str, Any]]:
+        """Row, column, message."""
+        view = self.context["view"]
+        return uploads.errors_for(job, view.scope, view.request.user.pk)
 
 
 class JobFilters(django_filters.FilterSet):

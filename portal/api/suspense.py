@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import django_filters
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from drf_spectacular.utils import OpenApiExample, extend_schema
-from rest_framework import mixins, serializers
+from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 
 from balances.models import SuspendedUsage
 from balances.models.usage import SuspenseReason, SuspenseState
 from balances.scope import Verb
+from portal.api.authentication import scope_of_request
 from portal.api.endpoints import Endpoint
 from portal.api.values import BIGINT_MOST, Body, IdFilter, InstantFilter
-from portal.charging import suspense
+from portal.charging import concealing, suspense
 
 CORRECTION_LENGTH = 120
 
@@ -26,13 +30,13 @@ class SuspendedSerializer(serializers.ModelSerializer):
     """A record that waits, with the reason in words."""
 
     source = serializers.CharField(source="source.name")
-    usage_batch = serializers.UUIDField(source="part.batch_id")
-    record = serializers.JSONField(help_text="As it was sent.")
+    usage_batch = serializers.SerializerMethodField(help_text="Null where what it says is not shown.")
+    record = serializers.JSONField(
+        help_text="As it was sent; service and day alone, where a person may have to pay it."
+    )
     title = serializers.SerializerMethodField(help_text="The reason, in words.")
     how_to_mend = serializers.SerializerMethodField()
-    recycled_as = serializers.UUIDField(
-        source="recycled_as.batch_id", allow_null=True, default=None, help_text="The delivery that carries it now."
-    )
+    recycled_as = serializers.SerializerMethodField(help_text="The delivery that carries it now.")
 
     class Meta:
         model = SuspendedUsage
@@ -55,6 +59,16 @@ class SuspendedSerializer(serializers.ModelSerializer):
             "note",
             "recycled_as",
         ]
+
+    def get_usage_batch(self, row: SuspendedUsage) -> UUID | None:
+        """The delivery that brought it."""
+        return None if concealing.is_concealed(row) else row.part.batch_id
+
+    def get_recycled_as(self, row: SuspendedUsage) -> UUID | None:
+        """The delivery that carries it now."""
+        if row.recycled_as is None or concealing.is_concealed(row):
+            return None
+        return row.recycled_as.batch_id
 
     def get_title(self, row: SuspendedUsage) -> str:
         """The reason's name for people."""
@@ -140,19 +154,26 @@ class SuspenseFilters(django_filters.FilterSet):
     state = django_filters.ChoiceFilter(choices=SuspenseState.choices)
     reason = django_filters.ChoiceFilter(choices=SuspenseReason.choices)
     source = django_filters.CharFilter(field_name="source__name")
-    source_record_id = django_filters.CharFilter()
-    since = InstantFilter(field_name="suspended_at", lookup_expr="gte", label="Suspended at or after.")
+    source_record_id = django_filters.CharFilter(method="with_own_id")
+    since = InstantFilter(method="suspended_since", label="Suspended at or after; by day where only the day is shown.")
 
     class Meta:
         model = SuspendedUsage
         fields: list[str] = []
 
+    def with_own_id(self, rows: QuerySet, name: str, value: str) -> QuerySet:
+        """By the sender's id, as far as the caller sees it."""
+        return suspense.matching(rows, scope_of_request(self.request), Q(source_record_id=value))
 
-class Suspense(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
+    def suspended_since(self, rows: QuerySet, name: str, value: datetime) -> QuerySet:
+        """From an instant on, or from the beginning of its day."""
+        return suspense.since(rows, scope_of_request(self.request), value)
+
+
+class Suspense(Endpoint):
     """Suspended records in reach; those of nobody's line are the operator's own staff's."""
 
     tag = "Suspense"
-    summaries = {"list": "List suspended records", "retrieve": "Read a suspended record"}
     queryset = SuspendedUsage.objects.select_related("source", "part", "recycled_as")
     serializer_class = SuspendedSerializer
     filterset_class = SuspenseFilters
@@ -160,6 +181,25 @@ class Suspense(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     def within(self, rows: QuerySet, verb: Verb) -> QuerySet:
         """As `portal.charging.suspense` has it."""
         return rows.filter(pk__in=suspense.within(self.scope, verb).order_by().values("pk"))
+
+    def _data(self, thing: Any, serializer_class: type[BaseSerializer] | None, **options: Any) -> Any:
+        rows = thing if options.get("many") else [thing]
+        suspense.show(rows, self.scope)
+        return super()._data(thing, serializer_class, **options)
+
+    def retrieve(self, request, pk: int) -> Response:
+        """Read a suspended record.
+
+        Where people pay some of their usage, only the operator's staff read what it says; others reason, service, day.
+        """
+        return self.shown(self.get_object())
+
+    def list(self, request) -> Response:
+        """List suspended records.
+
+        Where people pay some of their usage, only the operator's staff read what they say; others reason, service, day.
+        """
+        return self.page(self.filter_queryset(self.get_queryset()))
 
     @extend_schema(
         request=RecycleBody,

@@ -23,15 +23,15 @@ from rest_framework.parsers import BaseParser
 from rest_framework.permissions import BasePermission
 from rest_framework.response import Response
 
-from balances.models import SuspendedUsage, UsageBatch, UsageIdentity, UsagePart
+from balances.models import SuspendedUsage, UsageBatch, UsageIdentity, UsagePart, UsageRecord
 from balances.models.usage import PartState
-from balances.scope import Verb
+from balances.scope import Scope, Verb
 from balances.units import LARGEST_UNITS, SERVICES_BY_NAME
 from portal.api import usage_door
 from portal.api.authentication import scope_of_request
 from portal.api.endpoints import Endpoint
 from portal.api.values import IdFilter, InstantFilter
-from portal.charging import records
+from portal.charging import concealing, records, suspense
 from portal.models import ApiToken
 
 #: Outcome letters of a part, in words.
@@ -153,9 +153,13 @@ class RecordOutcomeSerializer(serializers.Serializer):
     """What became of one record."""
 
     position = serializers.IntegerField(help_text="Place in the delivery, from 0.")
-    source_record_id = serializers.CharField()
+    source_record_id = serializers.CharField(
+        allow_null=True, help_text="Null where it is not the caller's to see, because a person pays, or may have to."
+    )
     outcome = serializers.ChoiceField(choices=["queued", "parked", *OUTCOMES.values()])
-    usage_id = serializers.IntegerField(allow_null=True, help_text="Of a duplicate: the record charged first.")
+    usage_id = serializers.IntegerField(
+        allow_null=True, help_text="Of a duplicate: the record charged first. Null where it lies outside the reach."
+    )
     suspense_id = serializers.IntegerField(allow_null=True)
     reason = serializers.CharField(allow_null=True, help_text="Why it is in suspense, as a code.")
     detail = serializers.CharField(allow_null=True, help_text="Why it is in suspense, and how to mend it.")
@@ -242,11 +246,14 @@ class UsageBatches(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     def _houses(self) -> frozenset[int]:
         return self.scope.whole_enterprise_ids(Verb.VIEW) | self.scope.whole_enterprise_ids(Verb.INGEST)
 
+    def _is_own(self, batch: UsageBatch) -> bool:
+        """Whether the caller's token sent it."""
+        token = self.request.auth
+        return isinstance(token, ApiToken) and batch.accepted_by.startswith(f"token:{token.pk} ")
+
     def parts_of(self, batch: UsageBatch, parts: Iterable[UsagePart]) -> list[UsagePart]:
         """Those parts of a delivery in reach that the caller may see: all of one's own, else one's enterprises'."""
-        token = self.request.auth
-        is_own = isinstance(token, ApiToken) and batch.accepted_by.startswith(f"token:{token.pk} ")
-        if is_own or batch.enterprise_id is not None or batch.operator_id in self.scope.operator_ids:
+        if self._is_own(batch) or batch.enterprise_id is not None or batch.operator_id in self.scope.operator_ids:
             return list(parts)
         return [part for part in parts if part.enterprise_id in self._houses]
 
@@ -305,7 +312,8 @@ class UsageBatches(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
         batch = self.get_object()
         parts = self.parts_of(batch, UsagePart.objects.filter(batch=batch).defer("payload"))
         page, next_position = _page(parts, **query)
-        results = RecordOutcomeSerializer(_with_links(page), many=True).data
+        links = _with_links(page, self.scope, is_sender=self._is_own(batch))
+        results = RecordOutcomeSerializer(links, many=True).data
         return Response({"next_position": next_position, "results": results}, status=HTTPStatus.OK)
 
 
@@ -339,15 +347,17 @@ def _outcome(part: UsagePart, place: int) -> str:
     return OUTCOMES[part.outcomes[place]] if part.state == PartState.DONE else part.state
 
 
-def _with_links(page: Sequence[_Record]) -> list[dict[str, Any]]:
-    """The records with their ids, and the usage or suspense record that each became; three queries."""
+def _with_links(page: Sequence[_Record], scope: Scope, *, is_sender: bool) -> list[dict[str, Any]]:
+    """The records with their ids, and the usage or suspense record that each became, as far as the caller may see it.
+
+    Whoever sent them knows what they say; nobody but whoever pays knows which usage record is whose. Six queries.
+    """
     part_ids = {record.part.pk for record in page}
     payloads = dict(UsagePart.objects.filter(pk__in=part_ids).values_list("pk", "payload"))
     usages = {part_id: records.decode_payload(bytes(payload)) for part_id, payload in payloads.items()}
-    suspended = {
-        (row.part_id, row.position): row
-        for row in SuspendedUsage.objects.filter(part_id__in=part_ids).only("part_id", "position", "reason", "detail")
-    }
+    suspended = {(row.part_id, row.position): row for row in SuspendedUsage.objects.filter(part_id__in=part_ids)}
+    if not is_sender:
+        suspense.show(suspended.values(), scope)
     own_ids = {record: usages[record.part.pk][record.place].source_record_id for record in page}
     identities = {
         (row["enterprise_id"], row["source_record_id"]): row["usage_id"]
@@ -357,17 +367,28 @@ def _with_links(page: Sequence[_Record]) -> list[dict[str, Any]]:
             source_record_id__in=own_ids.values(),
         ).values("enterprise_id", "source_record_id", "usage_id")
     }
+    usage_ids = [usage_id for usage_id in identities.values() if usage_id > 0]
+    mine = {
+        usage_id
+        for verb in (Verb.VIEW, Verb.INGEST)
+        for usage_id in UsageRecord.objects.within(scope, verb).filter(id__in=usage_ids).values_list("id", flat=True)
+    }
+    walled = set() if is_sender else concealing.concealed(scope, {r.part.enterprise_id for r in page} - {None})
     results = []
     for record in page:
         own_id = own_ids[record]
         waiting = suspended.get((record.part.pk, record.place))
         usage_id = identities.get((record.part.enterprise_id, own_id)) if record.outcome != "suspended" else None
+        is_decided = record.outcome in OUTCOMES.values()
+        is_shown = (
+            is_sender or usage_id in mine or not ((usage_id and usage_id > 0) or record.part.enterprise_id in walled)
+        )
         results.append(
             {
                 "position": record.position,
-                "source_record_id": own_id,
+                "source_record_id": own_id if is_shown else None,
                 "outcome": record.outcome,
-                "usage_id": usage_id if usage_id and usage_id > 0 and record.outcome in OUTCOMES.values() else None,
+                "usage_id": usage_id if usage_id in mine and is_decided else None,
                 "suspense_id": waiting.pk if waiting else -usage_id if usage_id and usage_id < 0 else None,
                 "reason": waiting.reason if waiting else None,
                 "detail": waiting.detail if waiting else None,

@@ -12,18 +12,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from balances import audit, fields
 from balances.errors import Refused
 from balances.models import SuspendedUsage, UsagePart
 from balances.models.usage import SuspenseReason, SuspenseState
 from balances.scope import Scope, Verb
-from portal.charging import ingest, records
+from portal.charging import concealing, ingest, records
 from portal.charging.records import Usage
 
 #: Rows resolved in one transaction.
@@ -162,6 +162,29 @@ def within(scope: Scope, verb: Verb = Verb.MANAGE) -> QuerySet[SuspendedUsage]:
     return reach
 
 
+def show(rows: Iterable[SuspendedUsage], scope: Scope) -> frozenset[int]:
+    """Conceal, in memory, what the reader of these rows may not see of them; returns the ids of those."""
+    rows = list(rows)
+    where = concealing.concealed(scope, _enterprises(rows))
+    hidden = [row for row in rows if row.enterprise_id in where]
+    for row in hidden:
+        concealing.conceal(row, REASON_TEXTS[row.reason].happened)
+    return frozenset(row.pk for row in hidden)
+
+
+def matching(rows: QuerySet[SuspendedUsage], scope: Scope, condition: Q) -> QuerySet[SuspendedUsage]:
+    """Those rows whose content fits; of records that the reader may not see nothing is found by what they say."""
+    where = concealing.concealed(scope, scope.enterprise_ids(Verb.VIEW))
+    return rows.filter(condition).exclude(enterprise_id__in=where) if where else rows.filter(condition)
+
+
+def since(rows: QuerySet[SuspendedUsage], scope: Scope, at: datetime) -> QuerySet[SuspendedUsage]:
+    """Those suspended at or after an instant; of those of which the reader sees the day alone, from its day on."""
+    where = concealing.concealed(scope, scope.enterprise_ids(Verb.VIEW))
+    midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return rows.filter(Q(suspended_at__gte=at) | Q(suspended_at__gte=midnight, enterprise_id__in=where))
+
+
 def corrected(record: Mapping[str, Any], corrections: Mapping[str, Any]) -> Usage:
     """A record as it would be sent again with corrections. Raises `records.Unidentifiable`."""
     merged = {**record, **corrections}
@@ -239,6 +262,8 @@ def _recycle_chunk(
 ) -> int:
     with transaction.atomic():
         rows = _claim(scope, ids)
+        if changes.keys() - concealing.CORRECTABLE_BLIND and concealing.concealed(scope, _enterprises(rows)):
+            raise NotCorrectable(f"{concealing.NOT_SHOWN} So only they correct it.", field=next(iter(changes)))
         if "source_record_id" not in changes:
             conflicts = [row for row in rows if row.reason == SuspenseReason.CONFLICT]
             if conflicts and is_single:
@@ -303,16 +328,28 @@ def _resolve(rows: Sequence[SuspendedUsage], state: SuspenseState, actor: str, a
 
 
 def _record(rows: Sequence[SuspendedUsage], action: str, detail: dict[str, Any], actor: str, at: datetime) -> None:
-    """One act an enterprise, with the first of the records by name."""
+    """One act an enterprise, with the first of the records by name; by number, and without what was put into them,
+    where their managers do not see what they say."""
     by_enterprise: dict[int | None, list[SuspendedUsage]] = defaultdict(list)
     for row in rows:
         by_enterprise[row.enterprise_id].append(row)
+    walled = concealing.steered(_enterprises(rows))
     for enterprise_id, own in by_enterprise.items():
+        said = dict(detail)
+        names = [row.source_record_id for row in own[:20]]
+        if enterprise_id in walled:
+            names = [concealing.name(row) for row in own[:20]]
+            if "corrections" in said:
+                said["corrections"] = sorted(said["corrections"])
         audit.record(
             enterprise_id=enterprise_id,
             actor=actor,
             action=action,
-            subject=own[0].source_record_id if len(own) == 1 else f"{len(own)} records",
-            detail={**detail, "records": len(own), "first": [row.source_record_id for row in own[:20]]},
+            subject=names[0] if len(own) == 1 else f"{len(own)} records",
+            detail={**said, "records": len(own), "first": names},
             at=at,
         )
+
+
+def _enterprises(rows: Iterable[SuspendedUsage]) -> set[int]:
+    return {row.enterprise_id for row in rows if row.enterprise_id is not None}

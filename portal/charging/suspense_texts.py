@@ -61,7 +61,7 @@ def no_rate(service: int, network: str) -> str:
 
 def conflict(usage_id: int) -> str:
     """The id was used for another content."""
-    first = f"usage record {usage_id}" if usage_id > 0 else "a suspended record"
+    first = "charged" if usage_id > 0 else "in suspense"  # which one it is, the batch of the first says
     return f"This source_record_id came before with other content ({first}). Give it an id of its own, or write it off."
 
 

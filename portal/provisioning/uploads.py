@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 from django.core.files.base import File
 from django.db import transaction
@@ -12,7 +13,7 @@ from balances import fields
 from balances.errors import Refused
 from balances.models import Enterprise, Operator
 from balances.scope import Scope, Verb
-from portal.charging import files, ingest, outcomes, profiles
+from portal.charging import concealing, files, ingest, outcomes, profiles
 from portal.models import Job, User
 from portal.provisioning import jobs
 
@@ -76,6 +77,14 @@ def take(job: Job, *, stop_at: float) -> bool:
 def outcome(job: Job) -> outcomes.Outcomes:
     """What has become of the records of an upload so far."""
     return outcomes.of_batches(job.parameters.get("batches", ()))
+
+
+def errors_for(job: Job, scope: Scope, user_id: int | None) -> list[dict[str, Any]]:
+    """The rows that went wrong, for a reader: what rows of usage say is the sender's to know where people pay some."""
+    is_walled = job.kind == KIND and user_id != job.created_by_id and job.enterprise_id is not None
+    if is_walled and concealing.concealed(scope, {job.enterprise_id}):
+        return [{**error, "message": concealing.NOT_SHOWN} for error in job.errors]
+    return job.errors
 
 
 def _accept(job: Job, delivery: ingest.Delivery, chunk: files.Chunk) -> None:

@@ -47,21 +47,22 @@ def job(request: HttpRequest, job_id: int) -> HttpResponse:
     shown = get_object_or_404(within(request), id=job_id)
     if shown.enterprise:
         place(request, enterprise=shown.enterprise)
-    return render(request, "jobs/page.html", _progress(shown))
+    return render(request, "jobs/page.html", _progress(request, shown))
 
 
 def job_progress(request: HttpRequest, job_id: int) -> HttpResponse:
     """The part of the page that changes; asks for itself again until the job has ended."""
-    return render(request, "jobs/progress.html", _progress(get_object_or_404(within(request), id=job_id)))
+    return render(request, "jobs/progress.html", _progress(request, get_object_or_404(within(request), id=job_id)))
 
 
-def _progress(shown: Job) -> dict[str, object]:
+def _progress(request: HttpRequest, shown: Job) -> dict[str, object]:
     outcome = uploads.outcome(shown) if shown.kind == uploads.KIND else None
     has_ended = shown.state in (JobState.DONE, JobState.FAILED) and (outcome is None or outcome.is_final)
     zone = terms_at(shown.enterprise_id, shown.created_at).zone if shown.enterprise_id else ZoneInfo("UTC")
     decided = outcome.accepted - outcome.waiting if outcome else 0
     return {
         "job": shown,
+        "errors": uploads.errors_for(shown, request.tenancy.scope, request.user.pk),
         "outcome": outcome,
         "has_ended": has_ended,
         "percent_decided": decided * 100 // outcome.accepted if outcome and outcome.accepted else 0,

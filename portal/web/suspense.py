@@ -23,7 +23,7 @@ from balances.models.usage import SuspenseReason, SuspenseState
 from balances.scope import Scope, Verb
 from balances.selectors.terms import terms_at
 from balances.units import SERVICE_NAMES
-from portal.charging import suspense, trial
+from portal.charging import concealing, suspense, trial
 from portal.charging.suspense import CORRECTABLE, REASON_TEXTS
 from portal.web.context import place
 from portal.web.forms import PortalForm, acting, attempt, sent
@@ -75,11 +75,8 @@ class Filters:
             found = found.filter(reason=self.reason)
         if self.text:
             digits = self.text.lstrip("+")
-            found = found.filter(
-                Q(source_record_id__startswith=self.text)
-                | Q(record__msisdn__endswith=digits)
-                | Q(record__imsi__startswith=digits)
-            )
+            fits = Q(source_record_id__startswith=self.text) | Q(record__msisdn__endswith=digits)
+            found = suspense.matching(found, scope, fits | Q(record__imsi__startswith=digits))
         return found.order_by("-suspended_at", "-id")
 
     def query(self, **changes: str) -> str:
@@ -114,6 +111,7 @@ def suspended_list(request: HttpRequest) -> HttpResponse:
             form.add_error(None, refusal.message)
     paginator = Paginator(filters.rows(scope).select_related("enterprise", "source"), A_PAGE)
     page = paginator.get_page(request.GET.get("page"))
+    suspense.show(page.object_list, scope)
     enterprises = list(Enterprise.objects.within(scope, Verb.MANAGE))
     context = {
         "page_obj": page,
@@ -172,22 +170,23 @@ class CorrectionForm(PortalForm):
     action = "recycle"
     marks_optional = False
 
-    def __init__(self, *arguments, record: Mapping[str, object], **options):
+    def __init__(self, *arguments, record: Mapping[str, object], is_blind: bool = False, **options):
         super().__init__(*arguments, **options)
-        self.record = record
-        for name in CORRECTABLE:
+        self.record, self.is_blind = record, is_blind
+        self.names = [name for name in CORRECTABLE if not is_blind or name in concealing.CORRECTABLE_BLIND]
+        for name in self.names:
             self.fields[name] = forms.CharField(
                 label=name,
                 required=False,
                 max_length=100,
                 help_text=FIELD_HELP[name],
-                initial=_text(record.get(name)),
+                initial="" if is_blind else _text(record.get(name)),
                 widget=forms.TextInput(attrs={"autocomplete": "off", "class": "mono", "spellcheck": "false"}),
             )
 
     def corrections(self) -> dict[str, str]:
         """The fields whose values were changed."""
-        return {name: self.cleaned_data[name] for name in CORRECTABLE if self.cleaned_data[name] != self[name].initial}
+        return {name: self.cleaned_data[name] for name in self.names if self.cleaned_data[name] != self[name].initial}
 
 
 class WriteOffForm(PortalForm):
@@ -200,10 +199,10 @@ class WriteOffForm(PortalForm):
 
 def suspended(request: HttpRequest, suspended_id: int) -> HttpResponse:
     """One record: what happened, what to do, and what would become of it."""
-    row = _row(request, suspended_id)
+    row, is_blind = _row(request, suspended_id)
     if row.enterprise:
         place(request, enterprise=row.enterprise)
-    form = sent(request, CorrectionForm, record=row.record)
+    form = sent(request, CorrectionForm, record=row.record, is_blind=is_blind)
     write_off = sent(request, WriteOffForm)
     scope: Scope = request.tenancy.scope
 
@@ -225,8 +224,9 @@ def suspended(request: HttpRequest, suspended_id: int) -> HttpResponse:
         "form": form,
         "write_off": write_off,
         "zone": terms_at(row.enterprise_id, row.suspended_at).zone if row.enterprise_id else ZoneInfo("UTC"),
-        **_became(row, scope),
-        **_outlook(row, form.corrections() if form.is_bound and form.is_valid() else {}),
+        "is_blind": is_blind,
+        **_became(row, scope, is_blind),
+        **_outlook(row, is_blind, form.corrections() if form.is_bound and form.is_valid() else {}),
     }
     return render(request, "suspense/page.html", context)
 
@@ -234,20 +234,24 @@ def suspended(request: HttpRequest, suspended_id: int) -> HttpResponse:
 @require_POST
 def outlook(request: HttpRequest, suspended_id: int) -> HttpResponse:
     """What would become of a record with the corrections that are typed just now."""
-    row = _row(request, suspended_id)
-    form = CorrectionForm(request.POST, record=row.record)
+    row, is_blind = _row(request, suspended_id)
+    form = CorrectionForm(request.POST, record=row.record, is_blind=is_blind)
     form.is_valid()
-    return render(request, "suspense/outlook.html", {"row": row, **_outlook(row, form.corrections())})
+    return render(request, "suspense/outlook.html", {"row": row, **_outlook(row, is_blind, form.corrections())})
 
 
-def _row(request: HttpRequest, suspended_id: int) -> SuspendedUsage:
-    reach = suspense.within(request.tenancy.scope).select_related("enterprise", "source", "recycled_as")
-    return get_object_or_404(reach, id=suspended_id)
+def _row(request: HttpRequest, suspended_id: int) -> tuple[SuspendedUsage, bool]:
+    """A record in reach, and whether what it says is concealed from the reader."""
+    scope: Scope = request.tenancy.scope
+    row = get_object_or_404(
+        suspense.within(scope).select_related("enterprise", "source", "recycled_as"), id=suspended_id
+    )
+    return row, bool(suspense.show([row], scope))
 
 
-def _outlook(row: SuspendedUsage, corrections: Mapping[str, str]) -> dict[str, object]:
-    """Context of the outlook: charged to whom, or why not."""
-    if row.state != SuspenseState.OPEN or row.enterprise_id is None:
+def _outlook(row: SuspendedUsage, is_blind: bool, corrections: Mapping[str, str]) -> dict[str, object]:
+    """Context of the outlook: charged to whom, or why not; nobody looks ahead for those who may not see the record."""
+    if row.state != SuspenseState.OPEN or row.enterprise_id is None or is_blind:
         return {"outlook": None}
     new_id = corrections.get("source_record_id", row.source_record_id)
     if row.reason == SuspenseReason.CONFLICT and new_id == row.source_record_id:
@@ -274,9 +278,10 @@ def _outlook(row: SuspendedUsage, corrections: Mapping[str, str]) -> dict[str, o
     return context
 
 
-def _became(row: SuspendedUsage, scope: Scope) -> dict[str, object]:
-    """What a recycled record became: a charge in reach, another suspended one, or nothing yet."""
-    if row.recycled_as_id is None:
+def _became(row: SuspendedUsage, scope: Scope, is_blind: bool) -> dict[str, object]:
+    """What a recycled record became: a charge in reach, another suspended one, or nothing yet. Nothing is said of one
+    that the reader may not see: whose charge it became would say who paid."""
+    if row.recycled_as_id is None or is_blind:
         return {}
     part_id = row.recycled_as_id
     again = SuspendedUsage.objects.filter(part_id=part_id)
