@@ -12,18 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from django.conf import settings
 
 from balances import units as arithmetic
 from balances.models.usage import SuspenseReason
-from balances.units import Service, split_in_proportion
-from policies.steering.book import NOBODY_SAYS
-from policies.steering.rules import CORPORATE, REFUSE
+from balances.units import split_in_proportion
+from policies.steering.rules import CORPORATE
 from portal.charging import suspense_texts
 from portal.charging.group import CannotCharge, Part, Seen
-from portal.charging.rating import share_by_time, spans_of
 from portal.charging.records import Usage, escaped, parse_canonical
-from portal.charging.steering import Leg, Piece, Steered, Steering
+from portal.charging.steering import Leg, Piece, Steered, Steering, share_out
 from portal.charging.terms import RateTerms, Stretch
 
 if TYPE_CHECKING:
@@ -33,8 +30,6 @@ if TYPE_CHECKING:
 _json = msgspec.json.Encoder()
 #: Columns of rule and part of a charge line on which no rule decided.
 NO_RULE = "\\N\t\\N"
-_SPOKEN = (Service.VOICE, Service.MESSAGING)
-_NOBODY = Steered(NOBODY_SAYS, REFUSE, None)
 #: What of the network's message stays with the company's part of a record that forked: nothing that measures the rest.
 _SHOWN_ATTRIBUTES = ("apn", "dnn", "radio", "rat", "rat_type", "ratType", "application", "app", "app_category")
 
@@ -90,10 +85,12 @@ class Forking:
         steering, usage = self._steering, event.usage
         if self._is_correction(event):
             return None
-        if event.service in _SPOKEN and usage.other_party in settings.EMERGENCY_NUMBERS:
+        if steering.reads_use:  # all that is charged has to be counted
+            return None
+        if steering.is_emergency(event.service, usage):
             return "", NO_RULE
         rules = steering.rules(event.chain, event.line_id, event.service, event.zone_id)
-        if steering.limits_steer or steering.reads_use:
+        if steering.limits_steer:
             return None
         if rules is None:
             return "", NO_RULE
@@ -115,11 +112,10 @@ class Forking:
         if any((event.service, event.zone_id) not in piece.stretch.rates for piece in pieces):
             detail = suspense_texts.no_rate(event.service, event.usage.visited_network)
             raise CannotCharge(SuspenseReason.NO_RATE, detail)
-        shares = share_by_time(event.charged_units, [(piece.starts, piece.ends) for piece in pieces])
-        taken = [(piece, units) for piece, units in zip(pieces, shares, strict=True) if units]
+        taken = share_out(event.charged_units, pieces)
         is_cut = " split" if len(taken) > 1 else ""
         records: dict[int | None, _Record] = {}
-        for piece, units in taken or [(pieces[0], 0)]:
+        for piece, units in taken:
             rate = piece.stretch.rates[event.service, event.zone_id]
             legs, over = self._steering.legs(self._charger.cursor, piece, event.line_id, units, rate)
             for leg in legs:
@@ -140,18 +136,12 @@ class Forking:
         if ends > event.stretch.ends:
             stretches = charger.state.stretches_between(usage.used_at, ends)
         rules = None
-        if not self._is_correction(event):
+        if not self._is_correction(event) and not steering.is_emergency(event.service, usage):
             rules = steering.rules(event.chain, event.line_id, event.service, event.zone_id)
-        pieces: list[Piece] = []
-        for stretch, (starts, until) in zip(stretches, spans_of(usage.used_at, ends, stretches), strict=True):
-            if rules is None:
-                pieces.append(Piece(stretch, starts, until, _NOBODY))
-            else:
-                pieces += steering.pieces(
-                    charger.cursor, rules, usage, event.line_id, event.service, event.zone_id, event.charged_units,
-                    stretch, starts, until, self._personal.turns_between,
-                )  # fmt: skip
-        return pieces
+        return steering.cut(
+            charger.cursor, rules, usage, event.line_id, event.service, event.zone_id, event.charged_units, stretches,
+            self._personal.turns_between,
+        )  # fmt: skip
 
     def _charge_leg(
         self, event: Located, records: dict[int | None, _Record], piece: Piece, rate: RateTerms, leg: Leg, reasons: str

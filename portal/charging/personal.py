@@ -303,15 +303,16 @@ class PersonalBook:
                 )
             )  # fmt: skip
 
-    def turns_between(self, person_id: int | None, starts: str, ends: str) -> list[str]:
+    def turns_between(self, person_id: int | None, starts: str, ends: str, known: str = END) -> list[str]:
         """Instants strictly between two others at which a person's terms turn: their account begins or ends, a version
-        of its tariff begins, or the month turns."""
+        of its tariff begins, or the month turns. `known`: as it was known then, of accounts and their ends."""
         turns: set[str] = set()
         for account in self._accounts.get(person_id, ()) if person_id is not None else ():
-            first, last = max(starts, account.starts), min(ends, account.ends)
-            if first > last:
+            closes = account.ends if account.ends <= known else END
+            first, last = max(starts, account.starts), min(ends, closes)
+            if first > last or account.starts > known:
                 continue
-            turns.update((account.starts, account.ends))
+            turns.update((account.starts, closes))
             turns.update(version.begins for version in account.tariff.versions if first <= version.begins < last)
             month = account.clock.month_of(first)
             while month.ends < last:

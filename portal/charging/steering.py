@@ -13,18 +13,31 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
+
 from balances import units as arithmetic
 from balances.models import Line, LineTag
 from balances.models.counters import Grain, OwnerKind
+from balances.units import Service
 from policies.conditions import ALWAYS, Traced, compile_known, trace
 from policies.conditions.places import country_of, zone_of
 from policies.decision import Context
 from policies.models import BudgetMeasure, SteeringVersion
 from policies.steering import loading
-from policies.steering.book import Budget, Decided, Outcome, Rules, Segment, StandingVersion, SteeringBook
+from policies.steering.book import (
+    NOBODY_SAYS,
+    Budget,
+    Decided,
+    Outcome,
+    Rules,
+    Segment,
+    StandingVersion,
+    SteeringBook,
+)
 from policies.steering.decision import Price, Share, split
-from policies.steering.rules import Missing, SteeringRule
+from policies.steering.rules import REFUSE, Missing, SteeringRule
 from portal.charging.budgets import Budgets, Place, period_end, period_start
+from portal.charging.rating import share_by_time, spans_of
 from portal.charging.records import Usage, canonical_time, parse_canonical
 from portal.charging.terms import RateTerms, Stretch
 
@@ -39,6 +52,7 @@ KINDS_KEPT = 20_000
 #: Where the terms of a person's account change between two instants, in order.
 PersonalTurns = Callable[[int | None, str, str], list[str]]
 
+_SPOKEN = (Service.VOICE, Service.MESSAGING)
 _NO_TAGS = frozenset[str]()
 _UNASKED: Any = object()
 
@@ -56,6 +70,9 @@ class Steered(NamedTuple):
         """Reason codes of the charge lines, each after a space."""
         said = f" {self.outcome.code}" if self.outcome.id else ""
         return said + "".join([f" unknown:{name}" for name in self.unknown[:1]])
+
+
+_NOBODY = Steered(NOBODY_SAYS, REFUSE, None)
 
 
 class Piece(NamedTuple):
@@ -80,27 +97,31 @@ class Steering:
     """Who pays in one enterprise; see the module's paragraph."""
 
     def __init__(self, enterprise_id: int, book: SteeringBook | None, *, limits_steer: bool = False):
-        self.enterprise_id, self.book = enterprise_id, book
+        self.enterprise_id = enterprise_id
         self.limits_steer = limits_steer  # a limit or a policy may leave something to people
         self.budgets = Budgets(enterprise_id)
         self._users = loading.users(enterprise_id)
+        self._use: dict[str, dict[tuple[int, int], list[int]]] = {}
+        self._tags: dict[int, frozenset[str]] = {}
+        if book is not None:
+            self._load_tags()
+        self.take_book(book)
+
+    def take_book(self, book: SteeringBook | None, *, as_of: int | None = None) -> None:
+        """Decide by these rules from now on; loads what they read of lines."""
+        self.book = book
         fields = book.fields if book is not None else frozenset()
         self._reads_profile = any(name.startswith("profile.") for name in fields)
         self._profiles: Mapping[int, Mapping[str, Any]] = {}
         if self._reads_profile:
-            self._profiles = loading.profiles(enterprise_id)
+            self._profiles = loading.profiles(self.enterprise_id, as_of=as_of)
         self.reads_use = bool(fields & {"used", "spent"})
-        self._use: dict[str, dict[tuple[int, int], list[int]]] = {}
-        self._reads_line = "line" in fields
         self._numbers: dict[int, str] = {}
-        self._tags: dict[int, frozenset[str]] = {}
+        if "line" in fields:
+            lines = Line.objects.filter(enterprise_id=self.enterprise_id)
+            self._numbers = dict(lines.values_list("id", "msisdn"))
         self._rules: dict[tuple[int, frozenset[str], int, int], Rules | None] = {}
         self._there: dict[str, ZoneInfo | None] = {}
-        if book is not None:
-            self._load_tags()
-            if self._reads_line:
-                lines = Line.objects.filter(enterprise_id=enterprise_id)
-                self._numbers = dict(lines.values_list("id", "msisdn"))
 
     @classmethod
     def load(
@@ -191,6 +212,11 @@ class Steering:
             total[0] += units
             total[1] += micros
 
+    @staticmethod
+    def is_emergency(service: int, usage: Usage) -> bool:
+        """Whether it is an emergency call or message, which is the company's whatever rules say."""
+        return service in _SPOKEN and usage.other_party in settings.EMERGENCY_NUMBERS
+
     # --- deciding --------------------------------------------------------------------------------------------------
 
     def steer(
@@ -249,6 +275,22 @@ class Steering:
         if not rules.asks_there:
             rules.last = segment
         return segment
+
+    def cut(
+        self, cursor, rules: Rules | None, usage: Usage, line_id: int, service: int, zone_id: int, units: int,
+        stretches: list[Stretch], personal_turns: PersonalTurns,
+    ) -> list[Piece]:  # fmt: skip
+        """A record, cut at the contract's stretches that it touches, and within them where who pays changes."""
+        ends = usage.ended_at or usage.used_at
+        pieces: list[Piece] = []
+        for stretch, (starts, until) in zip(stretches, spans_of(usage.used_at, ends, stretches), strict=True):
+            if rules is None:
+                pieces.append(Piece(stretch, starts, until, _NOBODY))
+            else:
+                pieces += self.pieces(
+                    cursor, rules, usage, line_id, service, zone_id, units, stretch, starts, until, personal_turns
+                )
+        return pieces
 
     def pieces(
         self, cursor, rules: Rules, usage: Usage, line_id: int, service: int, zone_id: int, units: int,
@@ -349,6 +391,12 @@ class Steering:
         if leg.budget is not None and leg.place is not None and refused_units:
             kept = taken_up(leg.budget, leg.share.units - refused_units, rate)
             self.budgets.add(cursor, leg.place, kept - leg.taken)
+
+
+def share_out(units: int, pieces: list[Piece]) -> list[tuple[Piece, int]]:
+    """Units over the pieces of a record, in proportion to time; those without a unit have no part, unless none has."""
+    shares = share_by_time(units, [(piece.starts, piece.ends) for piece in pieces])
+    return [(piece, share) for piece, share in zip(pieces, shares, strict=True) if share] or [(pieces[0], 0)]
 
 
 def taken_up(budget: Budget, units: int, rate: RateTerms) -> int:

@@ -149,3 +149,17 @@ def test_workers_that_remember_and_workers_that_do_not_decide_the_same(world: Wo
     first = [split_of(f"x{number}") for number in range(6)]
     assert sum(units for one in first for _, units in one) == 66
     assert SteeringUse.objects.exists()
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+def test_an_emergency_call_counts_towards_what_was_used_whether_the_worker_remembers_or_not(
+    world: World, remembers: bool
+):
+    person_on(world, "a")
+    steer(world, "R", {"name": "Much", "when": "used at_least 10", "pays": "personal"})
+    charge(world, used("before", "a", 1, FIVE, service="voice"))
+    event(world, "emergency", "a", 10, FIVE, service="voice", other_party="112")
+    if not remembers:
+        pipeline.forget_everything()
+    charge(world, used("x", "a", 5, FIVE, service="voice"))
+    assert split_of("x") == [("personal", 5)]
