@@ -43,7 +43,8 @@ class Surroundings:
     """What conditions refer to and events do not carry. What is None was not loaded, so nothing is known of it.
 
     `devices`: ownership and model by the first 14 digits of IMEI. `home_country`: of the home network, "" unknown.
-    `directory`: digits of the enterprise's numbers. `trips`: of a person: from inclusive, until exclusive, countries.
+    `directory`: digits of the enterprise's numbers. `trips`: of a person: from inclusive, until exclusive, countries
+    (none: anywhere).
     `holidays_of`: "DE" or "DE-BY"; "" unknown.
     """
 
@@ -180,14 +181,16 @@ def _on_trip(test: Test, around: Surroundings) -> Reading:
 
     def compare(event: Any) -> bool | None:
         at = event.at
-        found, country = False, ""
+        held: bool | None = False
+        country = ""
         for starts, ends, countries in trips.get(event.person_id, ()):
-            if starts <= at < ends:
+            if starts <= at < ends and not held:
                 country = country or country_there(event, around)
-                if not country:
-                    return None
-                found = found or country in countries
-        return found is wanted
+                if not countries or country in countries:
+                    held = True
+                elif not country:
+                    held = None
+        return None if held is None else held is wanted
 
     return Reading(lambda event: event if event.person_id else None, compare)
 

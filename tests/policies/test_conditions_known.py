@@ -140,6 +140,14 @@ def test_an_application_of_which_only_the_category_is_said_is_none_of_a_list_for
     assert known("not application in (netflix)", replace(EVENT, attributes={"application": "mail"})) is True
 
 
+def test_a_trip_without_countries_is_one_anywhere():
+    for countries in ((frozenset(), frozenset({"FR"})), (frozenset({"FR"}), frozenset())):
+        around = Surroundings(home_country="DE", trips={7: tuple((NOW - DAY, NOW + DAY, one) for one in countries)})
+        for network in ("", "26201", "90112"):
+            assert known("on_trip is yes", replace(EVENT, visited_network=network), around) is True
+        assert known("on_trip is yes", replace(EVENT, at=NOW + DAY), around) is False
+
+
 def test_trips_begin_and_end_and_hold_in_their_countries_only():
     assert known("on_trip is yes", replace(EVENT, visited_network="26201")) is False
     assert known("on_trip is yes", replace(EVENT, visited_network="90112")) is None

@@ -55,7 +55,10 @@ CATALOGUE = Catalogue(
     )
 )
 LISTED = (("4930", True, None, None), ("33155", False, T0 + 2 * HOUR, T0 + 9 * HOUR), ("491", True, None, T0 + HOUR))
-TRIPS = {7: ((T0, T0 + 8 * HOUR, frozenset({"FR"})), (T0 + 10 * HOUR, T0 + 30 * HOUR, frozenset({"FR", "US"})))}
+TRIPS = {
+    7: ((T0, T0 + 8 * HOUR, frozenset({"FR"})), (T0 + 10 * HOUR, T0 + 30 * HOUR, frozenset({"FR", "US"}))),
+    9: ((T0 + 5 * HOUR, T0 + 20 * HOUR, frozenset()), (T0, T0 + 12 * HOUR, frozenset({"FR"}))),
+}
 AROUND = Surroundings(
     {"home": 1, "eu": 2, "row": 3},
     frozenset({1}),
@@ -174,7 +177,7 @@ _events = st.builds(
         application=("Teams", "unknown", "net"), app_category=("office", 4), slice=("Gold", "iron", None),
         level=(3, "4", 4.5, True), vpn=(True, "no", "x", 1), size=(5, 4.5, "5", None),
     ),
-    person_id=st.sampled_from([0, 7, 8]),
+    person_id=st.sampled_from([0, 7, 8, 9]),
     line_number=st.sampled_from(["", "+4917012"]),
     used_so_far=st.sampled_from([None, 0, 5]),
     spent_so_far=st.sampled_from([None, 7]),
@@ -241,9 +244,10 @@ def _plain(test, event):
         return bool(set(wanted) & ({*event.tags, event.role} if test.field == "role" else event.tags))
     if test.field == "on_trip":
         now = [trip for trip in TRIPS.get(event.person_id, ()) if trip[0] <= event.at < trip[1]]
-        if not event.person_id or (now and country is None):
+        anywhere = any(not trip[2] for trip in now)
+        if not event.person_id or (now and country is None and not anywhere):
             return None
-        return any(country in trip[2] for trip in now) is wanted[0]
+        return (anywhere or any(country in trip[2] for trip in now)) is wanted[0]
     if test.field == "list":
         held = "suppliers" in wanted and any(
             (dialled.startswith(digits) if is_prefix else dialled == digits)
