@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -70,7 +70,7 @@ class StoredRecord(NamedTuple):
     lines: list[StoredLine]
 
     @property
-    def attributes(self) -> Mapping[str, Any] | None:
+    def attributes(self) -> dict[str, Any] | None:
         """What else the network's message said."""
         return json.loads(self.message) if self.message else None
 

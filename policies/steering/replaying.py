@@ -81,7 +81,7 @@ def _grouped(rows: Iterable[tuple], begun: StoredEvent | None) -> Iterator[Store
             event = StoredEvent(*row[:_OF_EVENT])
         records = event.records
         if not records or records[-1].usage_id != row[_OF_EVENT]:
-            records.append(StoredRecord(*row[_OF_EVENT:_OF_RECORD], []))
+            records.append(StoredRecord._make((*row[_OF_EVENT:_OF_RECORD], [])))
         records[-1].lines.append(StoredLine(*row[_OF_RECORD:]))
     if event is not None:
         yield event
