@@ -58,7 +58,7 @@ CHECKS: tuple[Check, ...] = (
             CROSS JOIN LATERAL (
                 SELECT count(*) FILTER (WHERE l.units > 0 AND l.charge_sequence > p.since) AS granted,
                     sum(CASE p.measure WHEN 'money' THEN l.amount_micros ELSE l.units END)
-                        FILTER (WHERE l.reasons ~ '\\m(emergency|exempt:)') AS excepted
+                        FILTER (WHERE l.reasons ~ '\\m(emergency|exempt:|correction:)') AS excepted
                 FROM (SELECT * FROM policies_limit WHERE id = p.limit_id) AS w
                     JOIN balances_usagerecord u ON u.enterprise_id = w.enterprise_id
                     JOIN balances_chargeline l ON l.usage_id = u.id AND l.used_at = u.used_at

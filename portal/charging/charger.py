@@ -311,7 +311,7 @@ class Charger:
         rule: str, *, is_forced: bool = False,
     ) -> Granted:  # fmt: skip
         """Decide on what the company has of one stretch of a record; draw, price, count and mark what is granted; emit
-        its charge line. `rule`: the columns of the steering rule and its part. `is_forced`: no limit is asked.
+        its charge line. `rule`: the columns of the steering rule and its part. `is_forced`: limits only count it.
         """
         cycle = stretch.cycle
         if not cycle.loaded:
@@ -326,10 +326,12 @@ class Charger:
         refused_units = steered_units = 0
         why = ""
         guarding, watched, event = self.guarding, None, None
-        if guarding is not None and charged_units and not is_forced:
+        if guarding is not None and charged_units:
             watched = guarding.limits.along(chain, line_id, service, zone_id)
             if watched is not None and not guarding.passes(watched, charged_units, starts, rate):
-                event = Event(usage, usage_id, starts, stretch, rate, chain, line_id, service, zone_id, charged_units)
+                event = Event(
+                    usage, usage_id, starts, stretch, rate, chain, line_id, service, zone_id, charged_units, is_forced
+                )  # fmt: skip
                 granted, why = guarding.grant(watched, event, partial(drawable_through, heads, tiers))
                 steered_units = guarding.steered_units
                 refused_units = charged_units - granted - steered_units

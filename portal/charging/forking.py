@@ -148,7 +148,8 @@ class Forking:
     ) -> None:
         rule = _rule(piece.steered, leg.share.number)
         if leg.share.payer != CORPORATE:
-            self._charge_person(event, records, piece, rate, leg.share.units, reasons, rule)
+            refused = self._charge_person(event, records, piece, rate, leg.share.units, reasons, rule)
+            self._steering.give_back(self._charger.cursor, leg, refused, rate)
             return
         is_correction = self._is_correction(event)
         if is_correction:
@@ -172,8 +173,9 @@ class Forking:
     def _charge_person(
         self, event: Located, records: dict[int | None, _Record], piece: Piece, rate: RateTerms, units: int,
         reasons: str, rule: str,
-    ) -> None:  # fmt: skip
-        """What a person has of a piece, by the terms of the personal account; what it cannot pay is open or refused."""
+    ) -> int:  # fmt: skip
+        """What a person has of a piece, by the terms of the personal account; what it cannot pay is on credit or
+        refused. Returns the units that are refused."""
         charger, steered = self._charger, piece.steered
         person_id = steered.person_id
         if person_id is None:
@@ -208,6 +210,7 @@ class Forking:
             f"{(leg.reasons + reasons).strip()}\t{rule}\t{_or_null(leg.account_id)}\t{_or_null(leg.rate_id)}\t"
             f"{{{ids}}}\t{{{drawn}}}\t{leg.micros}\t"
         )
+        return leg.refused_units
 
     def _record(self, records: dict[int | None, _Record], whose: int | None, piece: Piece) -> _Record:
         """The record of a payer: None the company, else a person (0: nobody known)."""

@@ -39,7 +39,7 @@ _SPOKEN = (Service.VOICE, Service.MESSAGING)
 
 
 class Event(NamedTuple):
-    """A stretch of a record on its way through charging."""
+    """A stretch of a record on its way through charging. `is_forced`: somebody decided that it is granted."""
 
     usage: Usage
     usage_id: int
@@ -51,6 +51,7 @@ class Event(NamedTuple):
     service: int
     zone_id: int
     units: int
+    is_forced: bool = False
 
 
 class Reached(NamedTuple):
@@ -151,7 +152,7 @@ class Guarding:
         elif decision.refused_units and decider is not None:
             decider.now.refused += decision.refused_units
             self._cut_by = decider
-        return decision.granted_units, _reasons(decision)
+        return decision.granted_units, _reasons(decision) if not event.is_forced else ""
 
     def _be_quiet(self, watched: Watched, stretch: Stretch, at: datetime) -> None:
         """No rule applies now: none has to be asked as long as that is known to be so, by this contract's clock."""
@@ -192,7 +193,8 @@ class Guarding:
             zone_id=event.zone_id,
             units=event.units,
             at=parse_canonical(event.starts).astimezone(event.stretch.zone),
-            is_emergency=event.service in _SPOKEN and usage.other_party in settings.EMERGENCY_NUMBERS,
+            is_emergency=event.is_forced
+            or (event.service in _SPOKEN and usage.other_party in settings.EMERGENCY_NUMBERS),
             line_id=event.line_id,
             account_ids=event.chain.account_ids,
             tags=self.limits.tags_of.get(event.line_id, frozenset()),

@@ -37,7 +37,7 @@ REASONS: dict[str, str] = {
     "grace": "A video conference of an executive in progress was not cut, within the limit's grace.",
     "steer": "Who pays was decided by rule {}.",
     "steer_default": "No rule of who pays applied: the default of version {} decided.",
-    "budget_used": "A budget of the rule was used up within it: the next part has the rest.",
+    "budget_used": "A budget of the rule is used up: the next part has the rest.",
     "unknown": "A rule could not be applied, because the event does not say: {}.",
     "personal_allowance": "Drawn from an allowance of the personal account.",
     "personal_tariff": "Charged to the personal account by its tariff.",

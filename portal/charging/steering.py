@@ -307,10 +307,10 @@ class Steering:
             outcome, person_id = steered.outcome, steered.person_id
             edges = [ends, segment.ends_text]
             if segment.has_moving:
-                context = self._context(
-                    usage, parse_canonical(here), line_id, person_id, service, zone_id, units, stretch, cursor
-                )
-                moves = segment.turns_of(context, parse_canonical(here), parse_canonical(min(edges)), stretch.zone)
+                at = parse_canonical(here)
+                user_id = self.user_of(line_id, at)  # also where the company pays: a trip of theirs may end
+                context = self._context(usage, at, line_id, user_id, service, zone_id, units, stretch, cursor)
+                moves = segment.turns_of(context, at, parse_canonical(min(edges)), stretch.zone)
                 edges += [canonical_time(move) for move in moves[:1]]
             budgets = outcome.budgets.values()
             edges += [end for budget in budgets if (end := period_end(budget.every, stretch, here)) is not None]
@@ -387,7 +387,7 @@ class Steering:
         return legs, " budget_used" if is_over else ""
 
     def give_back(self, cursor, leg: Leg, refused_units: int, rate: RateTerms) -> None:
-        """A budget counts what was granted: what a limit refused of its leg is still there."""
+        """A budget counts what was granted: what a limit, or who cannot pay, refused of its leg is still there."""
         if leg.budget is not None and leg.place is not None and refused_units:
             kept = taken_up(leg.budget, leg.share.units - refused_units, rate)
             self.budgets.add(cursor, leg.place, kept - leg.taken)
