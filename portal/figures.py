@@ -197,6 +197,11 @@ def long_day(instant: datetime, zone: ZoneInfo) -> str:
     return format_date(instant.astimezone(zone), "d MMM y", locale=_locale.get())
 
 
+def month(instant: datetime, zone: ZoneInfo) -> str:
+    """A civil month: November 2026."""
+    return format_date(instant.astimezone(zone), "MMMM y", locale=_locale.get())
+
+
 def moment(instant: datetime, zone: ZoneInfo) -> str:
     """An instant to the second, with the offset that it stands in: 26 Nov 2026, 14:03:22 CET."""
     return format_datetime(instant.astimezone(zone), "d MMM y, HH:mm:ss", locale=_locale.get())

@@ -145,7 +145,7 @@ class ChargeLineSerializer(serializers.Serializer):
 
     def get_explanation(self, stretch: Stretch) -> list[str]:
         """Sentences in the same order."""
-        return reasons.words(stretch.line.reasons)
+        return reasons.words(stretch.line.reasons, self.context.get("names"))
 
 
 class ExplainedUsageSerializer(UsageSerializer):
@@ -175,7 +175,9 @@ class ExplainedUsageSerializer(UsageSerializer):
 
     def get_charge_lines(self, record: UsageRecord) -> ChargeLineSerializer(many=True):  # type: ignore[valid-type]
         """The stretches, in order of time."""
-        return ChargeLineSerializer(self._explanation.stretches, many=True).data
+        stretches = self._explanation.stretches
+        names = reasons.names_of(stretch.line.reasons for stretch in stretches)
+        return ChargeLineSerializer(stretches, many=True, context={"names": names}).data
 
     def get_path(self, record: UsageRecord) -> list[int | None]:
         """Account ids, nearest first."""

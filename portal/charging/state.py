@@ -27,6 +27,8 @@ from portal.charging.terms import Cycle, Stretch, Terms
 
 #: The source of records by which a decision of a person corrects who paid (`portal.contests`).
 CORRECTIONS = "Corrections"
+#: Stands for it where an operator has none: no part is of it, not even a made-up one, which has no source.
+NO_SOURCE = -1
 #: Stands for "no enterprise": records whose number nobody has. Its memory is empty and never loaded.
 NOBODY = 0
 #: Lines an enterprise's memory holds at most; 50,000 lines take some 20 MB.
@@ -76,7 +78,7 @@ class EnterpriseState:
         self.limits: Limits | None = None
         self.steering: Steering | None = None
         self.personal: PersonalBook | None = None
-        self.corrections_id = 0
+        self.corrections_id = NO_SOURCE
 
     # --- keeping in step -------------------------------------------------------------------------------------------
 
@@ -119,7 +121,7 @@ class EnterpriseState:
         self.limits = Limits.load(self.enterprise_id)
         self.steer_by(None)
         sources = UsageSource.objects.filter(operator__enterprises=self.enterprise_id, name=CORRECTIONS)
-        self.corrections_id = sources.values_list("id", flat=True).first() or 0
+        self.corrections_id = sources.values_list("id", flat=True).first() or NO_SOURCE
         caps = DrawCap.objects.filter(enterprise_id=self.enterprise_id, retired_at=None)
         self._caps = {draw_caps.owner_of(cap): cap.units for cap in caps}
         self.terms = [Terms(contract) for contract in Contract.objects.filter(enterprise_id=self.enterprise_id)]

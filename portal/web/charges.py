@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.http import HttpRequest, HttpResponse
@@ -14,9 +15,8 @@ from balances.scope import Scope
 from balances.selectors import charges
 from balances.selectors.charges import Draw, Explanation
 from balances.selectors.terms import terms_at
-from policies.models import Limit
 from portal import figures, limit_words
-from portal.charging.reasons import REASONS
+from portal.charging import reasons as wording
 from portal.web.context import place
 from portal.web.reach import found
 from portal.web.refused import limits_in
@@ -43,15 +43,15 @@ def usage(request: HttpRequest, usage_id: int) -> HttpResponse:
     account = Account.objects.within(scope).select_related("enterprise").filter(id=record.account_id).first()
     place(request, account=account, enterprise=record.enterprise)
     terms = terms_at(record.enterprise_id, record.used_at)
-    names = {account.id: account.name for account in explanation.path if account}
-    limits = limits_in(scope, [stretch.line.reasons for stretch in explanation.stretches])
+    accounts = {account.id: account.name for account in explanation.path if account}
+    names = names_for(scope, [stretch.line.reasons for stretch in explanation.stretches], accounts)
     return render(
         request,
         "charges/page.html",
         {
             "explanation": explanation,
             "stretches": [
-                WordedStretch(s.line, s.draws, _sentences(s.line.reasons, explanation, names, limits))
+                WordedStretch(s.line, s.draws, _sentences(s.line.reasons, explanation, names))
                 for s in explanation.stretches
             ],
             "zone": terms.zone,
@@ -63,17 +63,24 @@ def usage(request: HttpRequest, usage_id: int) -> HttpResponse:
     )
 
 
-def _sentences(reasons: str, explanation: Explanation, names: dict[int, str], limits: dict[int, Limit]) -> list[str]:
+def _sentences(reasons: str, explanation: Explanation, names: dict[str, str]) -> list[str]:
     """The stored codes as sentences; their arguments as quantities and names instead of numbers."""
-    sentences = []
+    said = dict(names)
     for reason in reasons.split():
         code, _, argument = reason.partition(":")
         if code == "rounded":
-            argument = figures.quantity(int(argument), explanation.usage.service)
-        elif code in ("stopped", "capped"):
-            argument = names.get(int(argument), "outside your view")
+            said[reason] = figures.quantity(int(argument), explanation.usage.service)
+    return wording.words(reasons, said)
+
+
+def names_for(scope: Scope, reasons: Sequence[str], accounts: Mapping[int, str] | None = None) -> dict[str, str]:
+    """What stands for the arguments of reasons: names of rules, limits and accounts, as far as the reader may know."""
+    names, limits = wording.names_of(reasons), limits_in(scope, reasons)
+    for reason in {one for line in reasons for one in line.split()}:
+        code, _, argument = reason.partition(":")
+        if code in ("stopped", "capped"):
+            names[reason] = (accounts or {}).get(int(argument), "outside your view")
         elif code.startswith("limit_"):
             limit = limits.get(int(argument))
-            argument = f"“{limit_words.title(limit)}”" if limit else "outside your view"
-        sentences.append(REASONS.get(code, code).replace("{}", argument))
-    return sentences
+            names[reason] = f"“{limit_words.title(limit)}”" if limit else "outside your view"
+    return names

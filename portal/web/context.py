@@ -16,6 +16,7 @@ from balances.models import Account, Enterprise
 from balances.scope import Scope, Verb
 from balances.selectors import tree
 from portal.notices import inbox
+from portal.people import is_somebody
 
 THEMES = ("auto", "light", "dark")
 
@@ -104,8 +105,8 @@ class Navigation:
             entries.append(self._entry("Files", "upload", "uploads"))
         if manages(self._scope):
             entries.append(self._entry("Tokens", "key-round", "tokens"))
-        if self._scope.line_ids():
-            entries.append(self._entry("My lines", "smartphone", "my-lines"))
+        if is_somebody(self._scope):
+            entries.append(self._entry("Mine", "user", "me"))
         return entries
 
     def _entry(self, label: str, icon: str, name: str) -> MenuEntry:

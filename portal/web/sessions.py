@@ -45,7 +45,7 @@ class Welcome(PasswordResetConfirmView):
 
 
 def home(request: HttpRequest) -> HttpResponse:
-    """To where the user's work begins: enterprises, an account, or own lines."""
+    """To where the user's work begins: enterprises, an account, or what is one's own."""
     scope = request.tenancy.scope
     if is_operator(scope):
         return redirect("operator")
@@ -53,7 +53,7 @@ def home(request: HttpRequest) -> HttpResponse:
     if navigation.enterprise:
         return redirect("enterprise", navigation.enterprise.id)
     if scope.enterprise_ids():
-        return redirect("my-lines")
+        return redirect("me")
     return render(request, "sessions/no_membership.html", status=403)
 
 

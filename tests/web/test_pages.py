@@ -44,7 +44,7 @@ def test_home_leads_everyone_to_where_their_work_begins(charged: Cast):
     expected = {
         charged.alice: reverse("account", args=[root.id]),
         charged.carla: reverse("account", args=[charged.aurora.accounts["NORTH"].id]),
-        charged.emil: reverse("my-lines"),
+        charged.emil: reverse("me"),
         charged.olga: reverse("operator"),
     }
     for user, address in expected.items():

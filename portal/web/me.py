@@ -1,0 +1,185 @@
+"""Mine: what the company pays and what I pay, why, and my personal account with its acceptance.
+
+Personal parts show only to who is proven to be the person; others are told how to get a code. Figures carry the time
+of which they are. Nothing here decides who pays or what it costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from balances import personal
+from balances.errors import Refused
+from balances.periods import Period
+from balances.scope import Scope
+from balances.selectors import mine, payer
+from balances.selectors.mine import MyCharge
+from balances.selectors.payer import Payer
+from balances.selectors.terms import Progress, Terms, progress_of, snapshot, terms_at
+from portal import figures, payer_words
+from portal.charging import reasons
+from portal.people import Oneself, oneself
+from portal.web.charges import names_for
+from portal.web.context import place
+from portal.web.forms import PortalForm, acting, attempt, sent
+
+LATEST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeRow:
+    """A charge in a list: when, and in a sentence why its payer pays it."""
+
+    charge: MyCharge
+    when: str
+    why: str
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What a person reads of one enterprise: both payers, the account, what holds it all."""
+
+    one: Oneself
+    terms: Terms
+    progress: Progress
+    company: list[mine.Part]
+    own: list[mine.Part]
+    payer: Payer | None
+    rows: list[ChargeRow]
+    offer: payer.Terms | None = None
+    form: AcceptForm | None = None
+    month: Period | None = None
+    words: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def own_currency(self) -> str:
+        """Of the personal account; the contract's where there is none."""
+        return self.payer.currency if self.payer else self.terms.currency
+
+    @property
+    def month_last(self) -> datetime | None:
+        """An instant in the last civil day of the person's month."""
+        return self.month.ends_at - timedelta(seconds=1) if self.month else None
+
+    @property
+    def offer_lines(self) -> list[str]:
+        """The terms that wait to be accepted."""
+        return payer_words.offer(self.payer, self.offer).splitlines() if self.payer and self.offer else []
+
+    @property
+    def own_zone(self) -> ZoneInfo:
+        """The clock of the person's month."""
+        return self.payer.zone if self.payer else self.terms.zone
+
+    @property
+    def own_micros(self) -> int:
+        """What the person's own part of the month came to."""
+        return sum(part.micros for part in self.own)
+
+
+class AcceptForm(PortalForm):
+    """Acceptance of tariff, prices and allowances as they were shown: `shown` names that text."""
+
+    action = "accept"
+
+    shown = forms.CharField(widget=forms.HiddenInput())
+    account = forms.IntegerField(widget=forms.HiddenInput())
+
+
+def selves(request: HttpRequest) -> list[Oneself]:
+    """The people that the reader is; 404 for whoever is none."""
+    found = oneself(request.user, request.tenancy.scope)
+    if not found:
+        raise Http404("Not in reach.")
+    return found
+
+
+def mine_page(request: HttpRequest, section: str, **context: Any) -> dict[str, Any]:
+    """What every page of one's own begins with."""
+    place(request)
+    return {"section": section, "proven": any(one.is_proven for one in selves(request)), **context}
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    """This cycle in two cards, the personal account, the latest charges."""
+    people = selves(request)
+    now = datetime.now(UTC)
+    if request.method == "POST" and (done := _accept(request, people, now)) is not None:
+        return done
+    with snapshot():
+        sides = [_side(request, one, now) for one in people]
+    return render(request, "me/home.html", mine_page(request, "me", sides=sides, several=len(sides) > 1))
+
+
+def rows_of(scope: Scope, charges: Sequence[MyCharge], now: datetime) -> list[ChargeRow]:
+    """Charges as lists show them, each by the clock and in the currency of its enterprise."""
+    names = names_for(scope, [charge.reasons for charge in charges])
+    terms = {number: terms_at(number, now) for number in {charge.usage.enterprise_id for charge in charges}}
+    rows = []
+    for charge in charges:
+        held = terms[charge.usage.enterprise_id]
+        when = figures.short_moment(charge.usage.used_at, held.zone, now)
+        rows.append(ChargeRow(charge, when, reasons.why(charge.reasons, names), held.currency))
+    return rows
+
+
+def _side(request: HttpRequest, one: Oneself, now: datetime) -> Side:
+    scope: Scope = request.tenancy.scope
+    ids, enterprise_id = [one.person.id], one.person.enterprise_id
+    progress, terms = progress_of(enterprise_id), terms_at(enterprise_id, now)
+    company = mine.company_part(scope, ids, terms.cycle.starts_at, terms.cycle.ends_at) if terms.cycle else []
+    account = payer.payer_of(scope, one.person.id, now) if one.is_proven else None
+    month = account.month if account else terms.cycle
+    own = mine.personal_part(scope, ids, month.starts_at, month.ends_at) if one.is_proven and month else []
+    charges = mine.charges_of(scope, ids, now=now, most=LATEST)
+    offer = form = None
+    if account is not None and not account.is_accepted and account.account.closed_at is None:
+        offer = payer.terms_of(account.account, now)
+        if offer is not None:
+            text = payer_words.offer(account, offer)
+            form = AcceptForm(initial={"shown": _digest(text), "account": account.account.id})
+    return Side(
+        one, terms, progress, company, own, account, rows_of(scope, charges, now), offer, form, month,
+        payer_words.state(account) if account else {},
+    )  # fmt: skip
+
+
+def _accept(request: HttpRequest, people: Iterable[Oneself], now: datetime) -> HttpResponse | None:
+    """Accept an own account by the text that was shown; nobody else can, and nothing is charged before."""
+    form = sent(request, AcceptForm)
+
+    def write(values: dict[str, Any]) -> bool:
+        for one in people:
+            account = payer.payer_of(request.tenancy.scope, one.person.id, now) if one.is_proven else None
+            if account is None or account.account.id != values["account"]:
+                continue
+            offer = payer.terms_of(account.account, now)
+            text = payer_words.offer(account, offer) if offer else ""
+            if _digest(text) != values["shown"]:
+                raise Refused("The terms have changed since they were shown: read them again.")
+            personal.accept(account=account.account, text=text, **acting(request))
+            return True
+        raise Http404("Not in reach.")
+
+    if not form.is_bound:
+        return None
+    if attempt(form, write):
+        messages.success(request, "Accepted: your personal account pays for your own usage from now on.")
+    for error in form.non_field_errors():
+        messages.error(request, error)
+    return redirect("me")
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()

@@ -1,0 +1,79 @@
+"""An employee's way on a phone: what I pay and why, an objection, and the money back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from balances.units import MIB
+from tests.cast import Cast, build
+from tests.databases import empty_tables
+from tests.employee import employee
+from tests.journeys.conftest import DESKTOP, Complaints
+from tests.journeys.test_portal import assert_accessible, signed_in
+from tests.stack import Stack, live_stack
+from tests.web.usage import charge, used
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+SMALL_PHONE = {"width": 360, "height": 740}
+
+
+@pytest.fixture(scope="module")
+def cast(django_db_setup: None, django_db_blocker) -> Iterator[Cast]:
+    """Emil with an account, a private call, and data abroad that both pay; committed for the server to see."""
+    with django_db_blocker.unblock():
+        made = build()
+        employee(made)
+        phone = made.aurora.lines["emil phone"]
+        charge(
+            made.aurora,
+            used(phone, "voice", 300, other_party="498912345"),
+            used(phone, "voice", 60, other_party="49301234"),
+            used(phone, "data", 100 * MIB, visited_network="208", attributes={"apn": "internet"}),
+        )
+        yield made
+        empty_tables()
+
+
+@pytest.fixture(scope="module")
+def stack(cast: Cast) -> Iterator[Stack]:
+    with live_stack(workers=1) as running:
+        yield running
+
+
+def looked_at(page: Page, name: str) -> None:
+    """Nobody is shut out and nothing sticks out; kept as a picture where PICTURES names a folder."""
+    for size, kind in ((DESKTOP, "desk"), (SMALL_PHONE, "phone")):
+        page.set_viewport_size(size)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], (name, kind)
+            assert_accessible(page)
+            if folder := os.environ.get("PICTURES"):
+                page.screenshot(path=f"{folder}/{name}-{kind}-{scheme}.png", full_page=True)
+    page.emulate_media(color_scheme="light")
+
+
+def test_everything_of_ones_own_can_be_read_on_a_small_phone(
+    browser: Browser, stack: Stack, cast: Cast, complaints: Complaints
+):
+    page = signed_in(browser, stack, cast.emil, complaints, SMALL_PHONE)
+    expect(page.get_by_role("heading", name="The company pays")).to_be_visible()
+    looked_at(page, "me")
+    for name in ("charges", "statement", "rules", "lines"):
+        page.goto(f"{stack.url}/me/{name}/")
+        looked_at(page, f"me-{name}")
+    page.goto(f"{stack.url}/me/charges/?payer=me&service=data")
+    page.locator(".my-charge").first.click()
+    expect(page.get_by_role("heading", name="Who pays this, and why")).to_be_visible()
+    looked_at(page, "me-charge")
+    page.goto(f"{stack.url}/me/rules/")
+    page.get_by_label("How much").fill("200 MiB")
+    page.get_by_label("Where").select_option("208")
+    page.get_by_role("button", name="Ask").click()
+    expect(page.get_by_role("heading", name="It would be so")).to_be_visible()
+    looked_at(page, "me-ask")
