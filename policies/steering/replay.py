@@ -155,7 +155,7 @@ class Report:
 
 
 def granted_of(stored: Sequence[StoredLine], leg: Expected) -> int:
-    """How much of a leg of the company was granted to it when it was charged; all of it where no line is like it."""
+    """How much of a leg was granted when it was charged; all of it where no line is like it."""
     found = [line for line in stored if _place(line) == _place(leg)]
     if found:
         return sum([line.units for line in found])

@@ -203,7 +203,7 @@ class LiveReplay:
             codes = tuple((piece.steered.reasons + over).split())
             for leg in legs:
                 expected.append(expectation(piece, leg, codes))
-                if leg.budget is not None and leg.share.payer == CORPORATE:
+                if leg.budget is not None:
                     granted = granted_of(stored, expected[-1])
                     self.steering.give_back(None, leg, leg.share.units - granted, rate)
         if self._counts_use:
