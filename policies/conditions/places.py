@@ -42,6 +42,12 @@ def country_of(network: str) -> str:
 
 
 @cache
+def network_of(country: str) -> str:
+    """The lowest code (MCC) that a country has; "" where none is known. For made-up events."""
+    return min((mcc for mcc, found in _countries().items() if found == country), default="")
+
+
+@cache
 def zone_of(country: str) -> ZoneInfo | None:
     """The time zone of a country's capital; None where the country is unknown."""
     name = _zones().get(country)

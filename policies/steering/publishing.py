@@ -41,12 +41,26 @@ class SteeringRefused(Refused):
 
 
 def save_draft(
-    *, account: Account, rules: Any, default: Any = None, missing: Any = None, note: str = "", actor: str, at: datetime
+    *,
+    account: Account,
+    rules: Any,
+    default: Any = None,
+    missing: Any = None,
+    note: str = "",
+    seen: str | None = None,
+    actor: str,
+    at: datetime,
 ) -> SteeringVersion:
-    """The account's draft, saying this; a new one where there is none. Raises SteeringRefused, SteeringFault, Busy."""
+    """The account's draft, saying this; a new one where there is none.
+
+    `seen`: the mark (`mark_of`) of what the writer looked at; refused where somebody has changed it since.
+    Raises SteeringRefused, SteeringFault, Busy.
+    """
     note = fields.text(note, field="note", label="The note", most=NOTE_LENGTH, required=False)
     with locks.enterprise(account.enterprise_id):
         account = _open(account)
+        if seen is not None and seen != mark_of(account):
+            raise SteeringRefused("Somebody has changed these rules meanwhile: look at them again.", field="seen")
         terms = checked(account, rules, default, missing)
         steering, _ = Steering.objects.get_or_create(
             account=account, defaults={"enterprise_id": account.enterprise_id, "made_at": at, "made_by": actor}
@@ -144,6 +158,13 @@ def undo_publication(*, steering: Steering, actor: str, at: datetime) -> Steerin
             restores=former,
         )  # fmt: skip
         return _put_in_force(version, max(at, former.effective_at or at), reason, actor, at)
+
+
+def mark_of(account: Account) -> str:
+    """What changes with every change of an account's draft, or of what is published where there is none."""
+    said = SteeringVersion.objects.filter(steering__account=account).exclude(state=PolicyState.RETIRED)
+    latest = said.order_by("-number").first()
+    return f"{latest.id}-{latest.made_at.timestamp():.6f}" if latest else ""
 
 
 def checked(account: Account, rules: Any, default: Any, missing: Any, catalogue: Catalogue | None = None) -> Terms:

@@ -12,7 +12,9 @@ from portal.live.state import account_state
 from portal.web.context import place
 from portal.web.reach import chosen_service, found, live_url
 
-SECTIONS = ("account", "account-lines", "account-allowances", "account-limits", "account-admin")
+SECTIONS = (
+    "account", "account-lines", "account-allowances", "account-limits", "account-steering", "account-admin",
+)  # fmt: skip
 
 
 def account(request: HttpRequest, account_id: int) -> HttpResponse:
