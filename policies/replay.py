@@ -23,6 +23,8 @@ _CODES_KEPT = 10_000
 _SLOT, _REACH = 900, 96
 _SPOKEN = (Service.VOICE, Service.MESSAGING)
 _TOLD = (Action.NOTIFY, Action.OVERAGE)
+#: The reason code of what somebody decided that the company pays: it is granted whatever stands, as charging did.
+_CORRECTION = "correction:"
 
 
 class Stretch(NamedTuple):
@@ -383,7 +385,8 @@ class Replay:
         at = stretch.starts_at.astimezone(self.plan.zone)
         context = Context(
             service=stretch.service, zone_id=stretch.zone_id, units=asked, at=at,
-            is_emergency=stretch.service in _SPOKEN and stretch.other_party in self.plan.emergency_numbers,
+            is_emergency=_CORRECTION in stretch.reasons
+            or (stretch.service in _SPOKEN and stretch.other_party in self.plan.emergency_numbers),
             line_id=stretch.line_id, account_ids=kind.account_ids, tags=kind.tags, device=stretch.imei,
             visited_network=stretch.visited_network, other_party=stretch.other_party, attributes=stretch.attributes,
             price=(lambda units: self._price(row, units)) if kind.money else None,
@@ -456,7 +459,7 @@ class Replay:
             stored = self._codes[text] = tuple(
                 code for code in text.split() if is_of_decision(code) and "_steer_personal:" not in code
             )
-        found = tuple(stored_reasons(decision)) if decision is not None else ()
+        found = tuple(stored_reasons(decision)) if decision is not None and _CORRECTION not in text else ()
         self.report.differing_reasons += stored != found
 
 
