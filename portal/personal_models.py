@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from balances.scope import scoped
+from balances.scope import Scope, ScopedQuerySet, Verb
 
 
 class PersonClaim(models.Model):
@@ -48,6 +48,17 @@ class ContestState(models.TextChoices):
     DECLINED = "declined", "Declined"
 
 
+class _ContestQuerySet(ScopedQuerySet):
+    """To look at and to decide: for who manages the account. One's own are one's own, whoever manages it."""
+
+    def within(self, scope: Scope, verb: Verb = Verb.VIEW):
+        """Contests of accounts that the holder of `scope` manages; to look at also those of people whom they are."""
+        managed = super().within(scope, Verb.MANAGE if verb == Verb.VIEW else verb)
+        if verb != Verb.VIEW or not (person_ids := scope.person_ids(verb)):
+            return managed
+        return managed | self.filter(person__in=person_ids, enterprise__in=scope.enterprise_ids(verb))
+
+
 class Contest(models.Model):
     """A person says that the company should have paid a usage record of theirs.
 
@@ -72,7 +83,7 @@ class Contest(models.Model):
     refunded_micros = models.BigIntegerField(null=True)
     correction_part = models.ForeignKey("balances.UsagePart", on_delete=models.PROTECT, null=True, related_name="+")
 
-    objects = scoped()
+    objects = models.Manager.from_queryset(_ContestQuerySet)()
 
     class Meta:
         ordering = ["-filed_at", "-id"]

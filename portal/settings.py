@@ -160,6 +160,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "lift-restrictions": {"task": "portal.charging.tasks.lift_restrictions", "schedule": timedelta(minutes=1)},
     "expire-offers": {"task": "portal.charging.tasks.expire_offers", "schedule": timedelta(seconds=15)},
+    "complete-contests": {"task": "portal.provisioning.tasks.complete_contests", "schedule": timedelta(seconds=5)},
     "return-loans": {"task": "portal.charging.tasks.return_loans", "schedule": timedelta(seconds=15)},
     "run-standing-transfers": {
         "task": "portal.charging.tasks.run_standing_transfers",

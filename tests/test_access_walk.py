@@ -95,6 +95,7 @@ SCREENS: dict[str, Screen] = {
     "buckets/<int:bucket_id>/": Screen("alice olga", "bucket"),
     "buckets/<int:bucket_id>/exchange/": Screen("alice olga", "bucket"),
     "lines/mine/": Screen(EVERYBODY),
+    "accounts/<int:account_id>/contests/": Screen("alice carla olga", "account", posted=(404,)),
     "me/": Screen("emil"),
     "me/charges/": Screen("emil"),
     "me/charges/<int:usage_id>/": Screen("emil", "usage"),

@@ -274,6 +274,11 @@ def _read(content_type: str, query: dict[str, list[str]], body: bytes) -> tuple[
     if not 1 <= len(source) <= 60 or "\x00" in source:
         detail = "Name the source: “source” in the JSON body, or ?source= with NDJSON; 1 to 60 characters."
         raise _Problem(422, "No source", detail, [{"pointer": "/source", "code": "required", "detail": detail}])
+    try:
+        ingest.refuse_reserved(source)
+    except ingest.ReservedSource as refusal:
+        error = {"pointer": "/source", "code": "reserved_source", "detail": refusal.message}
+        raise _Problem(422, "Refused", refusal.message, [error]) from None
     most = settings.USAGE_BATCH_MOST_RECORDS
     if not usages:
         raise _Problem(422, "No records", "A delivery needs at least one record.")

@@ -20,10 +20,21 @@ from celery import Task
 from django.conf import settings
 from django.db import connection, transaction
 
+from balances.errors import Refused
 from portal.charging import records
 from portal.charging.records import Usage
 
 log = structlog.get_logger(__name__)
+
+#: The source of records by which a decision of a person corrects who paid (`portal.contests`); no door takes its name.
+CORRECTIONS = "Corrections"
+
+
+class ReservedSource(Refused):
+    """The name of a source by which nobody delivers."""
+
+    def __init__(self) -> None:
+        super().__init__(f"“{CORRECTIONS}” is the portal's own source: choose another name.", field="source")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +68,24 @@ def uuid7() -> uuid.UUID:
     return uuid.UUID(int=value)
 
 
+def refuse_reserved(name: str) -> None:
+    """Raises ReservedSource for the name of the portal's own source, however it is written."""
+    if name.strip().casefold() == CORRECTIONS.casefold():
+        raise ReservedSource
+
+
 def source(*, operator_id: int, name: str) -> int:
-    """The id of the operator's source of that name, made when first heard of."""
+    """The id of the operator's source of that name, made when first heard of. Raises ReservedSource."""
+    refuse_reserved(name)
+    return _source(operator_id, name)
+
+
+def own_source(*, operator_id: int) -> int:
+    """The id of the operator's source of corrections."""
+    return _source(operator_id, CORRECTIONS)
+
+
+def _source(operator_id: int, name: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT id FROM balances_usagesource WHERE operator_id = %s AND name = %s", [operator_id, name])
         if row := cursor.fetchone():

@@ -19,15 +19,15 @@ from balances.models import Contract, DrawCap, Threshold, UsageSource, Zone
 from balances.models.counters import Grain, OwnerKind, Payer
 from policies.models import SteeringVersion
 from portal.charging.heads import BucketHead, Gate, Mark, Meter, Tiers
+from portal.charging.ingest import CORRECTIONS
 from portal.charging.limits import Limits
 from portal.charging.personal import PersonalBook
 from portal.charging.records import BEGINNING, END, canonical_time, parse_canonical
 from portal.charging.steering import Steering
 from portal.charging.terms import Cycle, Stretch, Terms
+from portal.models import Contest
 
-#: The source of records by which a decision of a person corrects who paid (`portal.contests`).
-CORRECTIONS = "Corrections"
-#: Stands for it where an operator has none: no part is of it, not even a made-up one, which has no source.
+#: Stands for the source of corrections where an enterprise has none: no part is of it, not even a made-up one.
 NO_SOURCE = -1
 #: Stands for "no enterprise": records whose number nobody has. Its memory is empty and never loaded.
 NOBODY = 0
@@ -99,7 +99,8 @@ class EnterpriseState:
     def steer_by(self, draft: SteeringVersion | None) -> None:
         """Load who pays; with a draft, as if it had always held in place of its account's versions (look ahead)."""
         limits_steer = self.limits is not None and self.limits.may_steer
-        self.steering = Steering.load(self.enterprise_id, limits_steer=limits_steer, instead=draft)
+        corrects = self.corrections_id != NO_SOURCE
+        self.steering = Steering.load(self.enterprise_id, limits_steer=limits_steer, instead=draft, corrects=corrects)
         self.personal = PersonalBook(self.enterprise_id) if self.steering is not None else None
 
     def _forget_balances(self) -> None:
@@ -119,9 +120,8 @@ class EnterpriseState:
         self._load_tree(cursor)
         self._load_thresholds()
         self.limits = Limits.load(self.enterprise_id)
+        self._load_corrections()
         self.steer_by(None)
-        sources = UsageSource.objects.filter(operator__enterprises=self.enterprise_id, name=CORRECTIONS)
-        self.corrections_id = sources.values_list("id", flat=True).first() or NO_SOURCE
         caps = DrawCap.objects.filter(enterprise_id=self.enterprise_id, retired_at=None)
         self._caps = {draw_caps.owner_of(cap): cap.units for cap in caps}
         self.terms = [Terms(contract) for contract in Contract.objects.filter(enterprise_id=self.enterprise_id)]
@@ -131,6 +131,13 @@ class EnterpriseState:
         self._stretches: list[Stretch] = []
         self._stretches_until = ""
         self.opened_until = datetime.min.replace(tzinfo=UTC)
+
+    def _load_corrections(self) -> None:
+        """The source of corrections, where one was ever decided on in this enterprise."""
+        self.corrections_id = NO_SOURCE
+        if Contest.objects.filter(enterprise_id=self.enterprise_id, correction_part__isnull=False).exists():
+            sources = UsageSource.objects.filter(operator__enterprises=self.enterprise_id, name=CORRECTIONS)
+            self.corrections_id = sources.values_list("id", flat=True).first() or NO_SOURCE
 
     # --- zones -----------------------------------------------------------------------------------------------------
 

@@ -125,14 +125,17 @@ class Steering:
 
     @classmethod
     def load(
-        cls, enterprise_id: int, *, limits_steer: bool = False, instead: SteeringVersion | None = None
-    ) -> Steering | None:
+        cls, enterprise_id: int, *, limits_steer: bool = False, instead: SteeringVersion | None = None,
+        corrects: bool = False,
+    ) -> Steering | None:  # fmt: skip
         """Who pays in an enterprise; None where nobody says anything, which costs charging nothing.
 
-        `instead`: a draft in place of its account's versions.
+        `instead`: a draft in place of its account's versions. `corrects`: people have decided that it pays for some.
         """
         book = loading.load(enterprise_id, instead=instead)
-        return cls(enterprise_id, book, limits_steer=limits_steer) if book is not None or limits_steer else None
+        if book is None and not limits_steer and not corrects:
+            return None
+        return cls(enterprise_id, book, limits_steer=limits_steer)
 
     def _load_tags(self) -> None:
         tags: dict[int, set[str]] = {}

@@ -264,6 +264,9 @@ def _recycle_chunk(
         rows = _claim(scope, ids)
         if changes.keys() - concealing.CORRECTABLE_BLIND and concealing.concealed(scope, _enterprises(rows)):
             raise NotCorrectable(f"{concealing.NOT_SHOWN} So only they correct it.", field=next(iter(changes)))
+        if changes and any(row.source.name == ingest.CORRECTIONS for row in rows):
+            message = "This record corrects who paid for another one: recycle it as it is, or write it off."
+            raise NotCorrectable(message, field=next(iter(changes)))
         if "source_record_id" not in changes:
             conflicts = [row for row in rows if row.reason == SuspenseReason.CONFLICT]
             if conflicts and is_single:
@@ -290,7 +293,7 @@ def _needs_new_id() -> NeedsNewId:
 def _claim(scope: Scope, ids: Sequence[int]) -> list[SuspendedUsage]:
     """Lock those that are in reach and still open, in one order for everybody; the others are left out."""
     still_open = within(scope).filter(id__in=ids, state=SuspenseState.OPEN)
-    return list(still_open.order_by("id").select_for_update())
+    return list(still_open.select_related("source").order_by("id").select_for_update(of=["self"]))
 
 
 def _deliver(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from celery import shared_task
 
+from portal import contests
 from portal.provisioning import jobs, work
 
 #: A job that was not heard of for so long has lost its worker or its nudge.
@@ -24,3 +25,9 @@ def resume_jobs() -> None:
     """Take up jobs whose worker was killed or whose nudge was lost."""
     for job_id in jobs.unfinished(datetime.now(UTC) - SILENT):
         jobs.start(job_id)
+
+
+@shared_task
+def complete_contests() -> None:
+    """Give people back what upheld contests are about, once the company is charged; a missed turn is made up for."""
+    contests.complete_due(at=datetime.now(UTC))

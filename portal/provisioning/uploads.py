@@ -36,9 +36,10 @@ def upload(
 ) -> Job:
     """A job that takes the file in; `enterprise` None: each record goes to the enterprise of its line's number.
 
-    Raises NotAllowed, UnknownProfile, Unreadable, FileTooLarge.
+    Raises NotAllowed, UnknownProfile, Unreadable, FileTooLarge, `ingest.ReservedSource`.
     """
     source = fields.text(source, field="source", label="The source", most=60)
+    ingest.refuse_reserved(source)
     profiles.named(operator.id, profile)
     reach = scope.whole_enterprise_ids(Verb.INGEST)
     if (enterprise is not None and enterprise.id not in reach) or not reach:

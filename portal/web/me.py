@@ -28,8 +28,10 @@ from balances.selectors.payer import Payer
 from balances.selectors.terms import Progress, Terms, progress_of, snapshot, terms_at
 from portal import figures, payer_words
 from portal.charging import reasons
+from portal.models import Contest
 from portal.people import Oneself, oneself
 from portal.web.charges import names_for
+from portal.web.contests import row_of
 from portal.web.context import place
 from portal.web.forms import PortalForm, acting, attempt, sent
 
@@ -119,7 +121,10 @@ def home(request: HttpRequest) -> HttpResponse:
         return done
     with snapshot():
         sides = [_side(request, one, now) for one in people]
-    return render(request, "me/home.html", mine_page(request, "me", sides=sides, several=len(sides) > 1))
+    filed = Contest.objects.within(request.tenancy.scope).filter(person__in=[one.person.id for one in people])
+    objections = [row_of(contest) for contest in filed[:LATEST]]
+    context = mine_page(request, "me", sides=sides, several=len(sides) > 1, objections=objections)
+    return render(request, "me/home.html", context)
 
 
 def rows_of(scope: Scope, charges: Sequence[MyCharge], now: datetime) -> list[ChargeRow]:

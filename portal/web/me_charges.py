@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 
 from balances.models import ChargeLine, OpenPersonalUsage, OpenState, UsageRecord
 from balances.models.counters import Payer
@@ -21,6 +21,7 @@ from balances.units import SERVICE_NAMES, SERVICES_BY_NAME
 from portal import figures
 from portal.charging import reasons
 from portal.web.charges import names_for
+from portal.web.contests import filing
 from portal.web.me import mine_page, rows_of, selves
 from portal.web.reach import before_sent, found
 
@@ -93,6 +94,11 @@ def charge(request: HttpRequest, usage_id: int) -> HttpResponse:
     record = next((half.charge.usage for half in halves if half.charge.usage.id == usage_id), None)
     if record is None:
         raise Http404("Not in reach.")
+    form, contest = None, None
+    if (own := next((half.charge for half in halves if half.charge.is_personal), None)) is not None:
+        form, contest = filing(request, own.usage, own.usage.person if own.units else None)
+        if request.method == "POST" and contest is not None:
+            return redirect("me-charge", own.usage.id)
     terms = terms_at(record.enterprise_id, record.used_at)
     names = names_for(scope, [line.reasons for half in halves for line in half.lines])
     sums = {
@@ -104,7 +110,7 @@ def charge(request: HttpRequest, usage_id: int) -> HttpResponse:
     context = mine_page(
         request, "me-charges", record=record, terms=terms, sums=sums, is_forked=len(halves) > 1,
         halves=[_worded(half, names, terms, record) for half in halves],
-        attributes=_attributes(halves),
+        attributes=_attributes(halves), form=form, contest=contest,
     )  # fmt: skip
     return render(request, "me/charge.html", context)
 
