@@ -17,9 +17,19 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from balances import allocation, contingency, contracts, draw_caps, exchange, standing, trading, trading_terms
+from balances import (
+    allocation,
+    contingency,
+    contracts,
+    draw_caps,
+    exchange,
+    personal_tariffs,
+    standing,
+    trading,
+    trading_terms,
+)
 from balances.allocation_plan import Wish
-from balances.models import AuditEvent, Bucket, Crossing, Exchange, SuspendedUsage, UsageRecord
+from balances.models import AuditEvent, Bucket, Crossing, Exchange, PersonalTariff, SuspendedUsage, UsageRecord
 from balances.scope import Verb
 from policies import consent, limits, publishing
 from policies.models import LimitCrossing, Restriction
@@ -112,6 +122,10 @@ SCREENS: dict[str, Screen] = {
     "operator/enterprises/<int:enterprise_id>/contracts/new/": Screen("olga", "enterprise"),
     "operator/contracts/<int:contract_id>/": Screen("olga", "contract"),
     "operator/versions/<int:version_id>/": Screen("olga", "version"),
+    "operator/personal-tariffs/": Screen("olga"),
+    "operator/personal-tariffs/new/": Screen("olga"),
+    "operator/personal-tariffs/<int:tariff_id>/": Screen("olga", "personal tariff"),
+    "operator/personal-tariffs/<int:tariff_id>/versions/new/": Screen("olga", "personal tariff"),
     "policy-templates/": Screen("olga"),
     "policy-templates/new/": Screen("olga"),
     "policy-templates/<slug:key>/": Screen("olga", "template"),
@@ -460,6 +474,7 @@ class Things:
             "kind": "people",
             "template": "eu-roaming",
             "welcome": "MQ/unknown",
+            "personal tariff": personal_tariff(cast).id,
         }
         return things
 
@@ -471,6 +486,15 @@ class Things:
         if name != "stranger":
             client.force_login(self.cast.users[name], backend="django.contrib.auth.backends.ModelBackend")
         return client, {}
+
+
+def personal_tariff(cast: Cast) -> PersonalTariff:
+    """Data for people, at a price."""
+    doing = {"actor": ACTOR, "at": NOW}
+    tariff = personal_tariffs.create_tariff(operator=cast.operator, name="Mine", currency="EUR", **doing)
+    rates = [personal_tariffs.RateRow(1, 10)]
+    personal_tariffs.add_version(tariff=tariff, effective_at=NOW, rates=rates, **doing)
+    return tariff
 
 
 def exchanged(house: House, bucket: Bucket) -> Exchange:

@@ -6,7 +6,7 @@ Owns: reading and writing for forms. Exact both ways; how screens show figures i
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from balances.errors import Refused
 from balances.units import GIB, KIB, MIB, MICROS_PER_MAJOR, Service
@@ -26,6 +26,7 @@ _ALIASES = {
     "octets": "b", "bytes": "b", "hours": "h", "hour": "h", "minutes": "min", "minute": "min", "m": "min",
     "seconds": "s", "sec": "s", "message": "messages", "sms": "messages",
 }  # fmt: skip
+_DIGITS = re.compile(r"-?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})", re.ASCII)
 _TYPED = re.compile(r"(?P<number>[0-9][0-9.,\s\u00a0\u202f]*)(?P<unit>[A-Za-z][A-Za-z -]*)?")
 
 
@@ -80,10 +81,11 @@ def number(text: str) -> Decimal:
     plain = re.sub(r"[\s\u00a0\u202f]", "", text)
     if "," in plain and not re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?", plain):
         raise NotAQuantity(f"“{text}” is not clear: write decimals with a point, like 0.5.")
-    try:
-        return Decimal(plain.replace(",", ""))
-    except InvalidOperation:
-        raise NotAQuantity(f"“{text}” is no number.") from None
+    plain = plain.replace(",", "")
+    # Not what Decimal reads besides: "Infinity", "1e9".
+    if not _DIGITS.fullmatch(plain):
+        raise NotAQuantity(f"“{text}” is no number.")
+    return Decimal(plain)
 
 
 def read_price(text: str) -> int:

@@ -12,6 +12,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from portal import figures
+from portal.web import quantities
 
 register = template.Library()
 
@@ -44,6 +45,18 @@ def ago(instant: datetime) -> str:
 def service_word(service: int) -> str:
     """Name of a service."""
     return figures.SERVICE_WORDS[service]
+
+
+@register.filter
+def at_place(items, place: int):
+    """The item at a place of a list."""
+    return items[place]
+
+
+@register.filter
+def block(units: int, service: int) -> str:
+    """What a price is for, after "per": MiB, 10 min, message."""
+    return quantities.write(units, service).removeprefix("1 ")
 
 
 @register.filter
