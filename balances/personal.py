@@ -47,12 +47,15 @@ __all__ = [
     "Quote",
     "Standing",
     "accept",
+    "checked_kind",
     "close",
     "correct",
+    "offered",
     "open_account",
     "open_usage_of",
     "pay_out",
     "quote",
+    "refuse_unknown_zone",
     "set_credit_limit",
     "settle",
     "standing",
@@ -126,16 +129,13 @@ def open_account(
     Raises NotFound, NotValid (a tariff without prices, no longer offered, or in another currency than the enterprise's
     contracts), AlreadyOpen, Unreadable, Busy.
     """
-    kind = fields.choice(kind, PersonalAccountKind, field="kind", default="")
-    fields.whole_number(credit_limit_micros, 0, MONEY_MOST_MICROS, field="credit_limit_micros")
-    if kind == PersonalAccountKind.PREPAID and credit_limit_micros:
-        raise NotValid("A prepaid account has no credit.", field="credit_limit_micros")
-    _refuse_unknown_zone(time_zone)
+    kind = checked_kind(kind, credit_limit_micros)
+    refuse_unknown_zone(time_zone)
     with locks.enterprise(person.enterprise_id):
         known = Person.objects.filter(id=person.id, enterprise_id=person.enterprise_id).first()
         if known is None:
             raise NotFound("This person does not exist.", field="person")
-        tariff = _offered(tariff, known.enterprise, at)
+        tariff = offered(tariff, known.enterprise, at)
         theirs = PersonalAccount.objects.filter(person=known)
         if theirs.filter(Q(closed_at__isnull=True) | Q(closed_at__gt=at)).exists():
             raise AlreadyOpen("This person has an open account: close it first.", field="person")
@@ -415,24 +415,34 @@ def _open(account: PersonalAccount) -> PersonalAccount:
     return current
 
 
-def _offered(tariff: PersonalTariff, enterprise: Enterprise, at: datetime) -> PersonalTariff:
+def offered(tariff: PersonalTariff, enterprise: Enterprise, at: datetime) -> PersonalTariff:
     """The tariff as it is now, if people of the enterprise can have it. Raises NotFound, NotValid."""
-    offered = PersonalTariff.objects.filter(id=tariff.id, operator=enterprise.operator_id).first()
-    if offered is None:
+    found = PersonalTariff.objects.filter(id=tariff.id, operator=enterprise.operator_id).first()
+    if found is None:
         raise NotFound("This tariff does not exist.", field="tariff")
-    if offered.retired_at is not None:
-        raise NotValid(f"“{offered}” is offered no more.", field="tariff")
-    if not PersonalTariffVersion.objects.filter(tariff=offered).exists():
-        raise NotValid(f"“{offered}” has no prices yet.", field="tariff")
+    if found.retired_at is not None:
+        raise NotValid(f"“{found}” is offered no more.", field="tariff")
+    if not PersonalTariffVersion.objects.filter(tariff=found).exists():
+        raise NotValid(f"“{found}” has no prices yet.", field="tariff")
     contracts = Contract.objects.filter(Q(ends_at__isnull=True) | Q(ends_at__gt=at), enterprise=enterprise)
-    if other := contracts.exclude(currency=offered.currency).first():
+    if other := contracts.exclude(currency=found.currency).first():
         raise NotValid(
-            f"“{offered}” is in {offered.currency}, the enterprise's contract in {other.currency}.", field="tariff"
+            f"“{found}” is in {found.currency}, the enterprise's contract in {other.currency}.", field="tariff"
         )
-    return offered
+    return found
 
 
-def _refuse_unknown_zone(time_zone: str) -> None:
+def checked_kind(kind: str, credit_limit_micros: int) -> str:
+    """The kind of an account, if it can have that limit. Raises NotValid, Unreadable."""
+    kind = fields.choice(kind, PersonalAccountKind, field="kind", default="")
+    fields.whole_number(credit_limit_micros, 0, MONEY_MOST_MICROS, field="credit_limit_micros")
+    if kind == PersonalAccountKind.PREPAID and credit_limit_micros:
+        raise NotValid("A prepaid account has no credit.", field="credit_limit_micros")
+    return kind
+
+
+def refuse_unknown_zone(time_zone: str) -> None:
+    """Raises NotValid where it is no name of a time zone."""
     try:
         ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -23,13 +23,14 @@ from balances import (
     contracts,
     draw_caps,
     exchange,
+    personal,
     personal_tariffs,
     standing,
     trading,
     trading_terms,
 )
 from balances.allocation_plan import Wish
-from balances.models import AuditEvent, Bucket, Crossing, Exchange, PersonalTariff, SuspendedUsage, UsageRecord
+from balances.models import AuditEvent, Bucket, Crossing, Exchange, SuspendedUsage, UsageRecord
 from balances.scope import Verb
 from policies import consent, limits, publishing
 from policies.models import LimitCrossing, Restriction
@@ -101,6 +102,7 @@ SCREENS: dict[str, Screen] = {
     "accounts/<int:account_id>/steering/try/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/trips/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/number-lists/": Screen("alice carla olga", "account"),
+    "accounts/<int:account_id>/personal-accounts/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/manage/": Screen("alice carla olga", "account"),
     "buckets/<int:bucket_id>/": Screen("alice olga", "bucket"),
     "buckets/<int:bucket_id>/exchange/": Screen("alice olga", "bucket"),
@@ -122,6 +124,7 @@ SCREENS: dict[str, Screen] = {
     "operator/enterprises/<int:enterprise_id>/contracts/new/": Screen("olga", "enterprise"),
     "operator/contracts/<int:contract_id>/": Screen("olga", "contract"),
     "operator/versions/<int:version_id>/": Screen("olga", "version"),
+    "operator/personal-accounts/<int:account_id>/": Screen("olga", "personal account"),
     "operator/personal-tariffs/": Screen("olga"),
     "operator/personal-tariffs/new/": Screen("olga"),
     "operator/personal-tariffs/<int:tariff_id>/": Screen("olga", "personal tariff"),
@@ -474,8 +477,8 @@ class Things:
             "kind": "people",
             "template": "eu-roaming",
             "welcome": "MQ/unknown",
-            "personal tariff": personal_tariff(cast).id,
         }
+        things.ids |= personal_things(cast)
         return things
 
     def client(self, name: str) -> tuple[Client, dict[str, str]]:
@@ -488,13 +491,14 @@ class Things:
         return client, {}
 
 
-def personal_tariff(cast: Cast) -> PersonalTariff:
-    """Data for people, at a price."""
+def personal_things(cast: Cast) -> dict[str, object]:
+    """A tariff for people, and Emil's account with it."""
     doing = {"actor": ACTOR, "at": NOW}
     tariff = personal_tariffs.create_tariff(operator=cast.operator, name="Mine", currency="EUR", **doing)
     rates = [personal_tariffs.RateRow(1, 10)]
     personal_tariffs.add_version(tariff=tariff, effective_at=NOW, rates=rates, **doing)
-    return tariff
+    account = personal.open_account(person=cast.aurora.people["P-1"], tariff=tariff, kind="prepaid", **doing)
+    return {"personal tariff": tariff.id, "personal account": account.id}
 
 
 def exchanged(house: House, bucket: Bucket) -> Exchange:

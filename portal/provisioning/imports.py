@@ -16,7 +16,7 @@ from typing import Any
 from django.core.files.base import File
 from django.db import transaction
 
-from balances import hierarchy, inventory
+from balances import hierarchy, inventory, personal_opening
 from balances.errors import Refused
 from balances.loading import LoadResult
 from balances.models import Enterprise
@@ -134,6 +134,34 @@ IMPORTS: dict[str, Import] = {
         ),
     )
 }
+
+#: Not a job: its rows say who has an account, and the enterprise's managers read jobs.
+PERSONAL_ACCOUNTS = Import(
+    "personal-accounts",
+    "Personal accounts",
+    "accounts",
+    "Accounts to be opened for people. Rows without a problem are opened, the others are listed.",
+    (
+        Column("person_number", "Personnel number.", "P-1001", True),
+        Column("tariff", "Name of the personal tariff.", "Nordnetz Mine", True),
+        Column("kind", "prepaid or postpaid.", "postpaid", True),
+        Column("credit_limit", "Of postpaid accounts, in the tariff's currency; empty: none.", "50.00"),
+    ),
+    personal_opening.AccountRow,
+    personal_opening.load_accounts,
+)
+#: Every kind of which there is a file to begin with.
+TEMPLATES = {**IMPORTS, PERSONAL_ACCOUNTS.kind: PERSONAL_ACCOUNTS}
+
+
+def load_now(chosen: Import, *, enterprise: Enterprise, file: File, **options: Any) -> LoadResult:
+    """Load a file at once, without a job. Raises FileTooLarge, FileRefused, and what its load raises."""
+    if file.size > FILE_MOST_BYTES:
+        raise jobs.FileTooLarge(
+            f"The file has {file.size:,} bytes; at most {FILE_MOST_BYTES:,} are taken.", field="file"
+        )
+    rows = [chosen.row(**cells) for cells in _rows(chosen, file.read())]
+    return chosen.load(enterprise=enterprise, rows=rows, **options)
 
 
 def upload(*, kind: str, file: File, enterprise: Enterprise, created_by: User) -> Job:

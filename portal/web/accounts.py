@@ -13,7 +13,8 @@ from portal.web.context import place
 from portal.web.reach import chosen_service, found, live_url
 
 SECTIONS = (
-    "account", "account-lines", "account-allowances", "account-limits", "account-steering", "account-admin",
+    "account", "account-lines", "account-allowances", "account-limits", "account-steering", "account-personal",
+    "account-admin",
 )  # fmt: skip
 
 

@@ -108,6 +108,7 @@ def enterprise_admin(request: HttpRequest, enterprise_id: int) -> HttpResponse:
             "contracts": [(each, ZoneInfo(each.time_zone)) for each in contracts],
             "memberships": memberships.order_by("role", "user__name")[:100],
             "counts": counts,
+            "top": Account.objects.filter(enterprise=enterprise, parent__isnull=True).first(),
             "has_contract": published.exists(),
         },
     )

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET
 from balances.models import Enterprise
 from balances.scope import Scope, Verb
 from portal.models import Job
-from portal.provisioning.imports import IMPORTS, upload
+from portal.provisioning.imports import IMPORTS, TEMPLATES, upload
 from portal.web.context import Navigation, place
 from portal.web.forms import PortalForm, attempt
 
@@ -49,10 +49,10 @@ def imports(request: HttpRequest) -> HttpResponse:
 @require_GET
 def template(request: HttpRequest, kind: str) -> HttpResponse:
     """A CSV file with the columns of a kind and one example row."""
-    if kind not in IMPORTS:
+    if kind not in TEMPLATES:
         raise Http404("No such import.")
     headers = {"Content-Disposition": f'attachment; filename="{kind}.csv"'}
-    return HttpResponse(IMPORTS[kind].template, content_type="text/csv; charset=utf-8", headers=headers)
+    return HttpResponse(TEMPLATES[kind].template, content_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _form(request: HttpRequest, kind: str) -> ImportForm:

@@ -6,6 +6,7 @@ Owns: the bridge from templates to `portal.figures`. Never formats by itself and
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from django import template
 from django.utils.html import format_html, format_html_join
@@ -30,6 +31,7 @@ register.filter("clock", figures.clock)
 register.filter("day", figures.day)
 register.filter("long_day", figures.long_day)
 register.filter("moment", figures.moment)
+register.filter("month", figures.month)
 register.simple_tag(figures.icon)
 register.simple_tag(figures.service_icon)
 register.simple_tag(figures.fill_badge)
@@ -45,6 +47,12 @@ def ago(instant: datetime) -> str:
 def service_word(service: int) -> str:
     """Name of a service."""
     return figures.SERVICE_WORDS[service]
+
+
+@register.filter
+def month_key(instant: datetime, zone: ZoneInfo) -> str:
+    """A civil month as an address names it: 2026-11."""
+    return f"{instant.astimezone(zone):%Y-%m}"
 
 
 @register.filter
