@@ -34,6 +34,8 @@ SQL = {
     ("policies/counting.py", "MATCHED"): PAYER,
     ("policies/proof.py", "CHECKS"): PAYER,
     ("policies/replaying.py", "_STRETCHES"): PAYER,
+    ("policies/steering/proof.py", "CHECKS"): PROOF,
+    ("policies/steering/proof.py", "_LINES"): PROOF,
     ("portal/charging/state.py", "EnterpriseState._load_meters"): PAYER,
     (
         "portal/charging/steering.py",

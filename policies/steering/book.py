@@ -114,7 +114,7 @@ class StandingVersion:
     def _budgets(self, name: str, parts: Parts) -> dict[int, Budget]:
         found: dict[int, Budget] = {}
         for place, part in enumerate(parts, start=1):
-            budget_of = f"{name.casefold() or 'default'}#{place}"
+            budget_of = f"{name.casefold()}#{place}"  # of a default "": no rule is called so
             if part.percent and not (place > 1 and parts[place - 2].percent):
                 found[place] = Budget(
                     self.steering_id, f"{budget_of} percent", int(BudgetMeasure.SHARED), "cycle", "line", 0,

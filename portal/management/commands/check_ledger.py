@@ -9,8 +9,9 @@ from balances import proof
 from balances.models import Enterprise
 from balances.personal_proof import CHECKS as PERSONAL_CHECKS
 from policies.proof import CHECKS as POLICY_CHECKS
+from policies.steering.proof import CHECKS as STEERING_CHECKS
 
-CHECKS = proof.CHECKS + PERSONAL_CHECKS + POLICY_CHECKS
+CHECKS = proof.CHECKS + PERSONAL_CHECKS + POLICY_CHECKS + STEERING_CHECKS
 
 
 class Command(BaseCommand):
