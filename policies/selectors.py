@@ -14,6 +14,7 @@ from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from balances.models import Account, ChargingState, Line, LineTag
+from balances.pace import DayUsage, Estimate, estimate
 from balances.scope import Scope
 from balances.selectors import tree
 from policies import limits, marks, windows
@@ -51,6 +52,16 @@ class LimitState:
     def left(self) -> int | None:
         """What is left, never negative; None without bound."""
         return None if self.bound is None else max(self.bound - self.used, 0)
+
+    def outlook(self, at: datetime) -> Estimate | None:
+        """Whether it is reached before its period ends, at the pace of the period so far; None where nothing can be
+        said: without a bound, of a lifetime, and of a window that slides."""
+        if self.bound is None or self.left is None or self.ends_at is None:
+            return None
+        if self.limit.window == Window.SLIDING_24H or at <= self.period_start:
+            return None
+        so_far = [DayUsage(self.period_start, at, self.used)]
+        return estimate(remaining_units=self.left, days=so_far, now=at, ends_at=self.ends_at)
 
     @property
     def next_number(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from balances.pace import Estimate, Outlook
 from policies.decision import Action
 from policies.marks import Standing
 from policies.models import Limit, Measure, Window
@@ -91,6 +92,23 @@ def effect(state: LimitState, crossed: list[str], currency: str, zone: ZoneInfo)
     elif state.left is not None:
         said.append(f"{amount(limit, state.left, currency)} are left {ends}; beyond them, {beyond(limit)}.")
     return said
+
+
+OUTLOOK_WORDS = {
+    Outlook.USED_UP: "It is reached.",
+    Outlook.TOO_EARLY: "Too early in the period to say.",
+    Outlook.IDLE: "Nothing was used in this period: it lasts.",
+    Outlook.LASTS: "It lasts until the period ends.",
+}
+
+
+def outlook(seen: Estimate | None, zone: ZoneInfo) -> str:
+    """When a limit is reached at the pace of its period: It is reached Thursday, 26 Nov, 14:00. "" where unknown."""
+    if seen is None:
+        return ""
+    if seen.runs_out_at is not None:
+        return f"It is reached {figures.hour(seen.runs_out_at, zone)}."
+    return OUTLOOK_WORDS[seen.outlook]
 
 
 def _until(ends_at: datetime | None, zone: ZoneInfo) -> str:

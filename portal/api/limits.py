@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import django_filters
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.response import Response
 
 from balances.models import Account, Enterprise, Line, Zone
+from balances.pace import Outlook
 from policies import consent, limits, selectors
 from policies.models import Consent, Exemption, Limit, LimitCrossing, Measure, Restriction, Window
 from policies.models.limits import ACTION_CHOICES
@@ -64,8 +66,21 @@ class LimitSerializer(serializers.Serializer):
     percent = serializers.IntegerField(allow_null=True)
     state = serializers.CharField(source="standing.value", help_text="OK, Watch, Near limit, Used up, Over, Restricted")
     restricted_lines = serializers.IntegerField(source="restricted")
+    outlook = serializers.SerializerMethodField(help_text="At the pace of the period; null: nothing can be said.")
+    runs_out_at = serializers.SerializerMethodField(help_text="When it is reached at that pace, where it is.")
     next_consent = serializers.IntegerField(source="next_number", help_text="The number to consent with.")
     as_of = serializers.DateTimeField(allow_null=True, help_text="When usage was last charged.")
+
+    @extend_schema_field(serializers.ChoiceField([(str(one), str(one)) for one in Outlook], allow_null=True))
+    def get_outlook(self, state: LimitState) -> str | None:
+        """used_up, too_early, idle, lasts, runs_out."""
+        seen = state.outlook(self.context["view"].now())
+        return seen and str(seen.outlook)
+
+    def get_runs_out_at(self, state: LimitState) -> datetime | None:
+        """Of runs_out alone."""
+        seen = state.outlook(self.context["view"].now())
+        return seen and seen.runs_out_at
 
 
 class NewLimitBody(Body):

@@ -27,6 +27,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
             "restriction": "{name}: {service} {action}",
             "consent": "{name}: {limit} may be exceeded",
             "forecast": "{name}: {service} runs out {when}",
+            "forecast_limit": "{name}: {limit} is reached {when} ({service})",
             "anomaly": "{name}: unusually much {service}",
             "device": "{name}: SIM in a new device",
         },
@@ -130,6 +131,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
             "restricted": "It ends {until}.",
             "by_hand": "when somebody lifts it",
             "cycle": "The cycle ends {when}.",
+            "period": "It begins anew {when}.",
         },
         "price": "{price} for {block} at home",
         "why": {
@@ -164,6 +166,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
             "restriction": "{name}: {service} {action}",
             "consent": "{name}: {limit} darf überschritten werden",
             "forecast": "{name}: {service} reicht bis {when}",
+            "forecast_limit": "{name}: {limit} wird erreicht {when} ({service})",
             "anomaly": "{name}: ungewöhnlich viel {service}",
             "device": "{name}: SIM in neuem Gerät",
         },
@@ -267,6 +270,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
             "restricted": "Das endet {until}.",
             "by_hand": "wenn es jemand aufhebt",
             "cycle": "Der Zeitraum endet {when}.",
+            "period": "Sie beginnt neu {when}.",
         },
         "price": "{price} je {block} im Heimatnetz",
         "why": {

@@ -1,4 +1,5 @@
 """Tells that units will run out before the cycle ends: once an owner, service and cycle; again if it comes much sooner.
+Tells the same of limits of a week or a cycle: once a period.
 
 Works out facts, stores none: what was told is read from the notices themselves. The estimate is `balances.pace`, of
 the same figures as the account's own screen, so that the notice and the screen say the same.
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import F, Sum
+from django.db.models import F, Q, Sum
 
 from balances.models import Account, Bucket, Counter, Line
 from balances.models.buckets import BucketKind
@@ -18,14 +19,23 @@ from balances.models.counters import Grain, OwnerKind, Payer
 from balances.pace import DayUsage, Estimate, Outlook, estimate
 from balances.selectors import overview
 from balances.selectors.terms import Terms, snapshot, terms_at
+from balances.units import SERVICE_NAMES
+from policies import selectors
+from policies.models import Measure, Window
+from policies.selectors import LimitState
 from portal.models import Notice, NoticeKind, Severity
 from portal.notices import outbox
 from portal.notices.facts import owner_facts, usage_facts, whole
 from portal.notices.found import Found
+from portal.notices.sources import money_frame, root_of
 
 #: Told again only if it comes sooner by so much, and by this part of the time that was left when it was told last.
 LEAST_SOONER = timedelta(days=1)
 PART_SOONER = 4
+#: Limits of these windows are foreseen, and no period of theirs, nor a cycle, is longer than this.
+TOLD_WINDOWS, LONGEST_PERIOD = (Window.WEEK, Window.CYCLE), timedelta(days=40)
+#: So many limits are looked at with one question.
+AT_ONCE = 500
 #: Running out within this is a matter of now.
 SOON = timedelta(days=1)
 
@@ -48,14 +58,27 @@ class _Holding:
         return f"forecast:{owner}:{self.service}:{terms.cycle.starts_at:%Y%m%dT%H%M%SZ}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """A limit that is reached before its period ends."""
+
+    state: LimitState
+    estimate: Estimate
+
+    def name(self, _terms: Terms | None = None) -> str:
+        """What a period's notices of it begin with."""
+        return f"forecast:limit{self.state.limit.first_number}:{self.state.period_start:%Y%m%dT%H%M%SZ}"
+
+
 def tell(*, enterprise_id: int, at: datetime) -> outbox.Told:
     """Tell what runs out in an enterprise and was not told, or comes much sooner. Again at once: nothing."""
     with snapshot():
         terms = terms_at(enterprise_id, at)
         holdings = [h for h in _holdings(enterprise_id, terms, at) if h.estimate.outlook == Outlook.RUNS_OUT]
-    if not holdings:
+        reached = list(_limits(enterprise_id, at))
+    if not holdings and not reached:
         return outbox.Told()
-    return outbox.post(found=list(_news(enterprise_id, holdings, terms, at)), at=at)
+    return outbox.post(found=list(_news(enterprise_id, [*holdings, *reached], terms, at)), at=at)
 
 
 def comes_much_sooner(*, told_at: datetime, told: datetime, now_said: datetime) -> bool:
@@ -64,10 +87,20 @@ def comes_much_sooner(*, told_at: datetime, told: datetime, now_said: datetime) 
     return sooner >= LEAST_SOONER and sooner >= (told - told_at) / PART_SOONER
 
 
-def _news(enterprise_id: int, holdings: list[_Holding], terms: Terms, at: datetime) -> Iterator[Found]:
-    assert terms.cycle is not None
+def _limits(enterprise_id: int, at: datetime) -> Iterator[_Reached]:
+    """Limits of a week or a cycle that are reached before it ends; a day's are over before anybody could act."""
+    standing = selectors.standing(whole(enterprise_id)).filter(window__in=TOLD_WINDOWS).select_related("line__account")
+    rows = list(standing.filter(Q(ends_at__isnull=True) | Q(ends_at__gt=at)).select_related("line__person"))
+    for first in range(0, len(rows), AT_ONCE):
+        for state in selectors.states(rows[first : first + AT_ONCE], at):
+            seen = state.outlook(at)
+            if seen is not None and seen.outlook == Outlook.RUNS_OUT:
+                yield _Reached(state, seen)
+
+
+def _news(enterprise_id: int, holdings: list[_Holding | _Reached], terms: Terms, at: datetime) -> Iterator[Found]:
     told = Notice.objects.filter(
-        enterprise_id=enterprise_id, kind=NoticeKind.FORECAST, created_at__gte=terms.cycle.starts_at, is_test=False
+        enterprise_id=enterprise_id, kind=NoticeKind.FORECAST, created_at__gte=at - LONGEST_PERIOD, is_test=False
     ).order_by("id")
     earlier: dict[str, list[Notice]] = {}
     for notice in told:
@@ -75,7 +108,10 @@ def _news(enterprise_id: int, holdings: list[_Holding], terms: Terms, at: dateti
     for holding in holdings:
         before = earlier.get(holding.name(terms), [])
         if not before or _is_sooner(before[-1], holding.estimate):
-            yield _found(enterprise_id, holding, len(before), terms, at)
+            if isinstance(holding, _Reached):
+                yield _found_limit(enterprise_id, holding, len(before), at)
+            else:
+                yield _found(enterprise_id, holding, len(before), terms, at)
 
 
 def _is_sooner(last: Notice, seen: Estimate) -> bool:
@@ -104,6 +140,32 @@ def _found(enterprise_id: int, holding: _Holding, number: int, terms: Terms, at:
         severity=Severity.CRITICAL if seen.runs_out_at - at < SOON else Severity.WARNING,
         happened_at=at,
         facts=owner_facts(holding.account, holding.line) | usage | figures,
+    )
+
+
+def _found_limit(enterprise_id: int, reached: _Reached, number: int, at: datetime) -> Found:
+    state, seen, limit = reached.state, reached.estimate, reached.state.limit
+    assert seen.runs_out_at is not None
+    account = limit.account or (None if limit.line else root_of(enterprise_id))
+    unit = "units" if limit.measure == Measure.UNITS else "micros"
+    facts = owner_facts(account, limit.line) | money_frame(enterprise_id, at) | {
+        "limit": limit.first_number, "limit_name": limit.name, "tag": limit.tag, "action": limit.action,
+        "measure": limit.measure, "window": limit.window, "percent": state.percent,
+        "service": SERVICE_NAMES[limit.service] if limit.service is not None else None,
+        f"used_{unit}": state.used, f"total_{unit}": state.bound, f"remaining_{unit}": state.left,
+        f"{unit}_per_day": seen.units_per_day, "outlook": seen.outlook.value, "is_again": number > 0,
+        "runs_out_at": seen.runs_out_at.isoformat(), "cycle_ends_at": state.ends_at and state.ends_at.isoformat(),
+    }  # fmt: skip
+    return Found(
+        key=f"{reached.name()}:{number}",
+        kind=NoticeKind.FORECAST,
+        enterprise_id=enterprise_id,
+        account=account,
+        line=limit.line,
+        service=limit.service,
+        severity=Severity.CRITICAL if seen.runs_out_at - at < SOON else Severity.WARNING,
+        happened_at=at,
+        facts=facts,
     )
 
 

@@ -135,7 +135,7 @@ def _consent(row: Consent, at: datetime) -> list[Found]:
         key=f"consent:{row.id}",
         kind=NoticeKind.CONSENT,
         enterprise_id=row.enterprise_id,
-        account=limit.account or (None if limit.line else _root(row.enterprise_id)),
+        account=limit.account or (None if limit.line else root_of(row.enterprise_id)),
         line=limit.line,
         service=limit.service,
         severity=Severity.INFO,
@@ -145,7 +145,8 @@ def _consent(row: Consent, at: datetime) -> list[Found]:
     return [found]
 
 
-def _root(enterprise_id: int) -> Account | None:
+def root_of(enterprise_id: int) -> Account | None:
+    """The top account: what tells of a tag belongs to it."""
     return Account.objects.filter(enterprise_id=enterprise_id, parent__isnull=True).first()
 
 

@@ -117,7 +117,8 @@ class _Writer:
         words["limit"] = facts.get("limit_name") or self.say["a_limit"]
         words["when"] = self._hour("runs_out_at")
         words["action"] = self.say["restricted"].get(facts.get("action", ""), "")
-        return self.say["title"][self.notice.kind].format(**words)
+        kind = "forecast_limit" if self.notice.kind == NoticeKind.FORECAST and "limit" in facts else self.notice.kind
+        return self.say["title"][kind].format(**words)
 
     def _what(self) -> str:
         what = self.facts.get("what", {}).get(self.say["code"])
@@ -126,7 +127,7 @@ class _Writer:
         if self.notice.kind == NoticeKind.TRADE:
             return self._exchange()
         if self.notice.kind == NoticeKind.FORECAST:
-            left, a_day = self._quantity(self.facts["remaining_units"]), self._quantity(self.facts["units_per_day"])
+            left, a_day = (self._much(name) for name in ("remaining_{}", "{}_per_day"))
             return self.say["pace"]["again" if self.facts["is_again"] else "first"].format(left=left, a_day=a_day)
         if self.notice.kind == NoticeKind.ANOMALY:
             return self._unusual()
@@ -182,7 +183,7 @@ class _Writer:
             return self._next_of_trade()
         if self.notice.kind in (NoticeKind.ANOMALY, NoticeKind.DEVICE):
             parts.append(self.say["nothing_stopped"])
-        if facts.get("action") and self.notice.kind == NoticeKind.LIMIT:
+        if facts.get("action") and self.notice.kind in (NoticeKind.LIMIT, NoticeKind.FORECAST):
             used, total = _used_of(facts)
             key = "limit_reached" if used >= total else "limit_ahead"
             parts.append(say[key].format(action=self.say["action"][facts["action"]]))
@@ -194,7 +195,8 @@ class _Writer:
         elif "total_units" in facts and "pool_service" not in facts:
             parts.append(say["overage"])
         if "cycle_ends_at" in facts and self.notice.kind != NoticeKind.RESTRICTION:
-            parts.append(say["cycle"].format(when=self._moment("cycle_ends_at")))
+            key = "period" if self.notice.kind == NoticeKind.FORECAST and "limit" in facts else "cycle"
+            parts.append(say[key].format(when=self._moment("cycle_ends_at")))
         return " ".join(parts)
 
     def _price(self) -> str:
@@ -268,6 +270,11 @@ class _Writer:
 
     def _quantity(self, units: int) -> str:
         return figures.quantity(units, self.service if self.service is not None else Service.DATA)
+
+    def _much(self, name: str) -> str:
+        """A figure of which there are units or micros, by its name with a gap for the unit."""
+        units = self.facts.get(name.format("units"))
+        return self._quantity(units) if units is not None else self._money(self.facts[name.format("micros")])
 
     def _money(self, micros: int) -> str:
         return figures.money(micros, self.facts.get("currency", "EUR"))

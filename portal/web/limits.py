@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -63,6 +64,7 @@ class Row:
     marks: str
     badge: str
     icon: str
+    outlook: str = ""
 
     @property
     def limit(self) -> Limit:
@@ -95,11 +97,13 @@ class Row:
         return limit_words.beyond(self.limit)
 
 
-def row_of(state: LimitState, currency: str) -> Row:
+def row_of(state: LimitState, terms: Terms, at: datetime) -> Row:
     """A limit as tables show it."""
+    currency = terms.currency
     badge, icon = limit_words.STANDING_BADGES[state.standing]
     said = [limit_words.amount(state.limit, figure, currency) for figure in (state.used, state.bound, state.left)]
-    return Row(state, *said, limit_words.marks(state.limit, currency), badge, icon)
+    outlook = limit_words.outlook(state.outlook(at), terms.zone)
+    return Row(state, *said, limit_words.marks(state.limit, currency), badge, icon, outlook)
 
 
 # --- an account's, a line's ------------------------------------------------------------------------------------------
@@ -121,8 +125,8 @@ def _below(request: HttpRequest, account: Account) -> dict[str, Any]:
     now = acting(request)["at"]
     states = selectors.states(list(selectors.below_account(request.tenancy.scope, account)[:MOST_LOOKED_AT]), now)
     states.sort(key=lambda state: (-(state.restricted > 0), -(state.percent or 0), -state.limit.id))
-    currency = terms_at(account.enterprise_id, now).currency
-    rows = [row_of(state, currency) for state in states[:MOST_BELOW]]
+    terms = terms_at(account.enterprise_id, now)
+    rows = [row_of(state, terms, now) for state in states[:MOST_BELOW]]
     return {"below": rows, "below_more": len(states) > MOST_BELOW}
 
 
@@ -170,7 +174,7 @@ def _page(request: HttpRequest, rows, context: dict, place_account: Account | No
                 form.initial["seen"] = effect["seen"]
     found = selectors.states(list(rows[:MOST_SHOWN]), doing["at"])
     context |= {
-        "rows": [row_of(state, terms.currency) for state in found],
+        "rows": [row_of(state, terms, doing["at"]) for state in found],
         "breadcrumb": [*tree.ancestors(scope, place_account), *([place_account] if "line" in owner else [])]
         if place_account
         else [],
@@ -276,7 +280,7 @@ def limit(request: HttpRequest, limit_id: int) -> HttpResponse:
         effect = done
     history = Limit.objects.filter(first_id=row.first_number) | Limit.objects.filter(id=row.first_number)
     context = {
-        "row": row_of(state, terms.currency), "state": state, "limit": row, "terms": terms, "forms": bound,
+        "row": row_of(state, terms, doing["at"]), "state": state, "limit": row, "terms": terms, "forms": bound,
         "effect": effect if agreeing == "change" else None,
         "more_effects": _more_effects(bound, state, terms, agreeing, effect),
         "governs": governs, "manages": manages, "breadcrumb": _above(scope, seen_account.first()),

@@ -26,6 +26,7 @@ from portal.web.allowance_wishes import code_of
 
 PARTS = {"": "The market", "#loans": "Loans", "#standing": "Standing transfers"}
 ABOUT_UNITS = (NoticeKind.THRESHOLD, NoticeKind.FORECAST)
+ABOUT_LIMITS = (NoticeKind.LIMIT, NoticeKind.RESTRICTION, NoticeKind.FORECAST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def more(request: HttpRequest, found: Notice) -> More | None:
 
 def _limit_of(scope: Scope, found: Notice) -> Limit | None:
     """The limit that a notice is about, as it stands now."""
-    if found.kind not in (NoticeKind.LIMIT, NoticeKind.RESTRICTION) or not found.facts.get("limit"):
+    if found.kind not in ABOUT_LIMITS or not found.facts.get("limit"):
         return None
     limit = (
         Limit.objects.within(scope).select_related("account", "line", "zone").filter(id=found.facts["limit"]).first()

@@ -6,11 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from balances import tags
 from balances.units import GIB
+from policies import limits, selectors
+from policies.models import Limit
 from portal.models import Delivery, Notice
 from portal.notices import forecast, words
 from tests.api.client import charge, used
-from tests.cast import NOW, Cast
+from tests.cast import ACTOR, NOW, Cast
 
 DAY = timedelta(days=1)
 FIFTH, TENTH, TWENTY_FIFTH = (datetime(2026, 3, day, tzinfo=UTC) for day in (5, 10, 25))
@@ -94,3 +97,59 @@ def test_the_next_cycle_arms_it_again(cast: Cast) -> None:
     use(cast, 10, 10, 10, 10, 10, month=3)
     keys = [notice.key for at in (NOW - 28 * DAY, NOW) for notice in told(cast, at)]
     assert keys == [f"forecast:a{cast.aurora.root.id}:1:2026{start}T230000Z:0" for start in ("0131", "0228")]
+
+
+def limited(cast: Cast, **terms) -> Limit:
+    """A limit of Aurora's data each cycle, of which half a cycle has passed."""
+    usual = {"account": cast.aurora.root, "service": 1, "measure": "units", "window": "cycle", "action": "stop_now"}
+    return limits.make(**{**usual, **terms}, name="Big", actor=ACTOR, at=NOW)
+
+
+@pytest.mark.django_db
+def test_a_limit_that_will_be_reached_is_told_once_with_when_and_what_then(cast: Cast) -> None:
+    use(cast, 1, 1, 1, 1, 1)
+    limited(cast, amount=8 * GIB)
+    (notice,) = told(cast)
+    message = words.message(notice, why="owner:Aurora AG")
+    said = dict(message.lines)
+    assert message.title.startswith("Aurora AG: Big is reached ")
+    assert message.title.endswith(":00 (Data)")
+    assert said["Used"] == "5\u202fGiB of 8\u202fGiB (62\u202f%)"
+    assert said["What"].startswith("3\u202fGiB are left, and ")
+    assert said["What happens next"].startswith("At the limit usage stops at once. It begins anew ")
+    assert words.message(notice, "de").title.startswith("Aurora AG: Big wird erreicht ")
+    when = datetime.fromisoformat(notice.facts["runs_out_at"])  # 5 GiB in 14.5 days, so 3 GiB in 8.7 more
+    assert abs(when - (NOW + 0.6 * (NOW - datetime(2026, 2, 28, 23, tzinfo=UTC)))) < timedelta(minutes=1)
+    assert told(cast) == told(cast, NOW + timedelta(minutes=15)) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"amount": 20 * GIB},  # lasts
+        {"amount": 5 * GIB},  # reached already: its crossing is told
+        {"amount": 8 * GIB, "window": "lifetime"},
+        {"amount": 8 * GIB, "window": "sliding_24h"},
+        {"amount": 8 * GIB, "ends_at": NOW + timedelta(minutes=1)},
+    ],
+)
+def test_a_limit_that_is_not_foreseen_to_be_reached_is_not_told(cast: Cast, terms: dict) -> None:
+    use(cast, 1, 1, 1, 1, 1)
+    limited(cast, **terms)
+    assert told(cast, NOW + timedelta(minutes=2)) == []
+
+
+@pytest.mark.django_db
+def test_a_limit_of_money_on_a_tag_is_foreseen_in_money_and_told_at_the_top(cast: Cast) -> None:
+    line = cast.aurora.lines["emil phone"]
+    tags.set_tags(line=line, tags=["field"], actor=ACTOR, at=NOW - 10 * DAY)
+    use(cast, 10, 100)
+    made = limited(cast, account=None, tag="field", enterprise_id=line.enterprise_id, measure="money", amount=10**6)
+    assert selectors.state_of(made, NOW).used > 10**6
+    limits.change(limit=made, amount=2 * selectors.state_of(made, NOW).used - 1, actor=ACTOR, at=NOW)
+    notice = next(notice for notice in told(cast) if "limit" in notice.facts)
+    assert notice.account == cast.aurora.root
+    said = dict(words.message(notice).lines)
+    assert "€" in said["Used"]
+    assert "are left, and €" in said["What"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
 
-from policies import limits
+from policies import limits, selectors
 from policies.models import Limit, LimitCrossing
+from portal import limit_words
 from portal.models import Notice
 from tests.cast import Cast
 
@@ -188,3 +190,20 @@ def test_a_limit_is_fired_as_a_test_for_who_asks_alone(cast: Cast, browser: Clie
         [cast.alice],
     )
     assert not LimitCrossing.objects.exists()
+
+
+def test_a_limit_says_when_it_is_reached_at_the_pace_of_its_period(cast: Cast, browser: Client) -> None:
+    address = f"/accounts/{cast.aurora.root.id}/limits/"
+    held = limits.make(account=cast.aurora.root, service=1, measure="units", window="day", amount=1024**3, **ACTING)
+    zone = ZoneInfo("Europe/Berlin")
+    midnight = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    state = selectors.state_of(held, midnight + timedelta(hours=18))
+    state.used = 900 * 1024**2
+    said = limit_words.outlook(state.outlook(midnight + timedelta(hours=18)), zone)
+    assert said.startswith("It is reached ")
+    assert said.endswith("20:00.")  # 124 of 1024 MiB are left after 18 hours at 50 MiB an hour
+    state.used = 0
+    assert "it lasts" in limit_words.outlook(state.outlook(midnight + timedelta(hours=18)), zone)
+    assert "Too early" in limit_words.outlook(state.outlook(midnight + timedelta(hours=2)), zone)
+    assert "At this pace" in browser.get(f"/limits/{held.id}/").content.decode()
+    assert browser.get(address).status_code == 200
