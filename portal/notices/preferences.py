@@ -6,6 +6,7 @@ Owns: NoticePreference, NoticeSettings, Escalation.
 from __future__ import annotations
 
 from datetime import datetime, time
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
@@ -144,7 +145,7 @@ def _as_test(found: Found, name: str, user: User, at: datetime) -> Notice:
     with transaction.atomic():
         notice = Notice.objects.create(
             enterprise_id=found.enterprise_id, account=found.account, line=found.line, kind=found.kind,
-            key=f"{name}:{user.pk}:{at.timestamp():.6f}", service=found.service,
+            key=f"{name}:{user.pk}:{uuid4().hex}", service=found.service,
             severity=found.severity, facts=facts, is_test=True, happened_at=at, created_at=at,
         )  # fmt: skip
         for channel in (Channel.PORTAL, Channel.EMAIL):

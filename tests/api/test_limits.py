@@ -124,4 +124,5 @@ def test_a_limit_is_fired_as_a_test(cast: Cast, alice: Api, carla: Api) -> None:
     made = read(alice.post("/limits", cap(cast, line=None, account=cast.aurora.root.id)), 201)
     fired = read(alice.post(f"/limits/{made['id']}/fire"), 201)
     assert (fired["kind"], fired["is_test"]) == ("limit", True)
+    assert read(alice.post(f"/limits/{made['id']}/fire"), 201)["id"] != fired["id"]  # also in the same moment
     refusal(carla.post(f"/limits/{made['id']}/fire"), 404)
