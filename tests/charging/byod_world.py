@@ -22,9 +22,10 @@ from balances.personal_tariffs import AllowanceRow, RateRow
 from balances.units import SERVICES_BY_NAME, Service
 from policies.models import Limit, SteeringVersion
 from policies.steering import declared, number_lists, trips
+from portal import contests
 from portal.charging import ingest
 from portal.charging.records import read_mapping
-from portal.charging.state import CORRECTIONS
+from portal.models import Contest
 from tests.cast import ACTOR
 from tests.charging.byod_cases import Case, statements
 from tests.charging.small_world import BOUNDARIES, NUMBERS, START, World
@@ -147,7 +148,6 @@ class People:
             self.price(name, BEGAN, {}, allowances)
         self.persons = {"Paula": person_on(world, "a", "Paula"), "Otto": person_on(world, "b", "Otto")}
         self.open("Paula", f"postpaid {NEVER_USED_UP}")
-        world.sources[CORRECTIONS] = ingest.source(operator_id=world.operator.id, name=CORRECTIONS)
 
     def price(
         self, tariff: str, since: datetime, prices: dict[str, int], allowances: list[AllowanceRow] | None = None
@@ -161,7 +161,7 @@ class People:
             at=BEGAN,
         )  # fmt: skip
 
-    def open(self, name: str, text: str) -> None:
+    def open(self, name: str, text: str, accepted: datetime = BEGAN) -> None:
         """An account: "prepaid 300", "postpaid 300" (what it may owe), then what is not as usual."""
         terms, *special = text.split(", ")
         kind, micros = terms.split()
@@ -172,20 +172,19 @@ class People:
             time_zone=said.get("in", "Europe/Berlin"), actor=ACTOR, at=BEGAN,
         )  # fmt: skip
         if "not" not in said:
-            accepted = instant(said["accepted"]) if "accepted" in said else BEGAN
+            accepted = instant(said["accepted"]) if "accepted" in said else accepted
             account = personal.accept(account=account, text="Prices", actor=ACTOR, at=accepted)
         if kind == "prepaid" and int(micros):
             personal.top_up(account=account, micros=int(micros), key=f"of {name}", actor=ACTOR, at=BEGAN)
         if "closed" in said:
             personal.close(account=account, actor=ACTOR, at=instant(said["closed"]))
 
-    def uses(self, name: str, line: str, since: str = "") -> None:
+    def uses(self, name: str, line: str, since: str | datetime = BEGAN) -> None:
         """Hand a line over; nobody: it is nobody's from then on."""
         held = self.world.lines[line]
         held.refresh_from_db()
-        inventory.change_person(
-            line=held, person=self.persons.get(name), actor=ACTOR, at=instant(since) if since else BEGAN
-        )
+        at = since if isinstance(since, datetime) else instant(since)
+        inventory.change_person(line=held, person=self.persons.get(name), actor=ACTOR, at=at)
 
     def list_numbers(self, code: str, text: str) -> None:
         """ "4930* from 03-01 00:00 until 03-14 00:00, 49171"."""
@@ -271,18 +270,22 @@ _EVENT = re.compile(
 
 @dataclass(frozen=True)
 class Event:
-    """A record, as it is sent, by which source, and when it is charged."""
+    """A record, as it is sent, and when it is charged; or that a contest of another one is upheld."""
 
     name: str
     sent: dict[str, Any]
-    source: str
     at: datetime
+    contest_of: str = ""
 
 
 def events(text: str) -> list[Event]:
-    """ "x: a data 40 03-14 17:00 to 21:00, in 20801, other party 4930, imei 35, apn=corp, charged 04-02 10:00"."""
-    found = []
+    """ "x: a data 40 03-14 17:00 to 21:00, in 20801, other party 49, imei 35, apn=corp; c: contest of x is upheld"."""
+    found: list[Event] = []
     for statement in statements(text):
+        if contest := re.fullmatch(r"(\w+): contest of (\w+) is upheld", statement):
+            of = next(event for event in found if event.name == contest[2])
+            found.append(Event(contest[1], of.sent, of.at, contest[2]))
+            continue
         head, *special = statement.split(", ")
         said = _EVENT.fullmatch(head)
         assert said, f"no event: {head}"
@@ -294,7 +297,6 @@ def events(text: str) -> list[Event]:
         }  # fmt: skip
         if said["to"]:
             sent["ended_at"] = last = instant(said["to"], starts)
-        source, charged = "one", max(START, last)
         for one in special:
             if "=" in one:
                 key, _, value = one.partition("=")
@@ -303,19 +305,23 @@ def events(text: str) -> list[Event]:
                 sent["visited_network"] = one.removeprefix("in ")
             elif one.startswith("other party "):
                 sent["other_party"] = one.removeprefix("other party ")
-            elif one.startswith("imei "):
-                sent["imei"] = one.removeprefix("imei ")
-            elif one.startswith("charged "):
-                charged = instant(one.removeprefix("charged "))
             else:
-                source = one.removeprefix("source ")
-        found.append(Event(said["name"], sent, source, charged))
+                assert one.startswith("imei "), f"no such thing of an event: {one}"
+                sent["imei"] = one.removeprefix("imei ")
+        found.append(Event(said["name"], sent, max(START, last)))
     return found
 
 
 def deliver(world: World, event: Event) -> None:
-    """Deliver and charge an event."""
-    delivery = ingest.Delivery(world.operator.id, world.enterprise.id, world.sources[event.source], "test")
+    """Deliver and charge an event; a contest is filed and upheld, its correction charged, the money given back."""
+    if event.contest_of:
+        usage = UsageRecord.objects.get(source_record_id=event.contest_of, payer=2)
+        (contest,) = contests.file(usages=[usage], person=usage.person, reason="Work", actor="user:1", at=event.at)
+        contests.decide(contest=contest, uphold=True, answer="", actor=ACTOR, at=event.at)
+        drain(world, event.at)
+        assert contests.complete(contest_id=contest.id, actor=ACTOR, at=event.at)
+        return
+    delivery = ingest.Delivery(world.operator.id, world.enterprise.id, world.sources["one"], "test")
     ingest.accept(delivery=delivery, usages=[read_mapping(event.sent)], at=event.at)
     drain(world, event.at)
 
@@ -356,7 +362,7 @@ def charged(world: World, case: Case) -> list[Leg]:
     found = []
     for event in events(case.events):
         mine = []
-        for record in UsageRecord.objects.filter(source_record_id=event.name):
+        for record in UsageRecord.objects.filter(source_record_id=words.identities.get(event.contest_of, event.name)):
             for line in record.charge_lines.all():
                 is_company = record.payer == 1
                 payer = "company" if is_company else persons.get(record.person_id, "nobody")
@@ -379,6 +385,12 @@ class _Words:
             v.id: v.steering.account.code + (f"/{v.number}" if last[v.steering_id] > 1 else "") for v in versions
         }
         self._rules = {v.id: [v.default, *(rule["pays"] for rule in v.rules)] for v in versions}
+        filed = [(c.id, c.usage_id, contests.source_record_id(c)) for c in Contest.objects.all()]
+        names = dict(
+            UsageRecord.objects.filter(id__in=[of for _, of, _ in filed]).values_list("id", "source_record_id")
+        )
+        self._contests = {number: names[of] for number, of, _ in filed}
+        self.identities = {names[of]: identity for _, of, identity in filed}
         limits = Limit.objects.filter(enterprise=world.enterprise).select_related("account")
         self._limits = {held.id: held.account.code for held in limits if held.account}
 
@@ -392,6 +404,8 @@ class _Words:
                 + (f".{number}" if number else "")
                 + (f"#{part}" if has_parts else "")
             )
+        if name == "correction":
+            return f"{name}:{self._contests[int(argument)]}"
         if name.startswith("limit_"):
             return f"{name}:{self._limits[int(argument)]}"
         return code
