@@ -138,8 +138,8 @@ class ScopedQuerySet(models.QuerySet):
                         f"{self.enterprise_field}__in": scope.enterprise_ids(verb),
                     }
                 )
-        if self.line_field and self.line_at_field and (employee_ids := scope.employee_ids(verb)):
-            theirs = assigned_to(employee_ids, self.line_field).filter(during__contains=OuterRef(self.line_at_field))
+        if self.line_field and self.line_at_field and (user_ids := self.users(scope, verb)):
+            theirs = assigned_to(user_ids, self.line_field).filter(during__contains=OuterRef(self.line_at_field))
             reach |= Q(Exists(theirs), **{f"{self.enterprise_field}__in": scope.enterprise_ids(verb)})
         elif self.line_field and not self.line_at_field and (line_ids := scope.line_ids(verb)):
             reach |= Q(
@@ -149,6 +149,11 @@ class ScopedQuerySet(models.QuerySet):
                 }
             )
         return self.filter(reach)
+
+    @staticmethod
+    def users(scope: Scope, verb: Verb) -> frozenset[int]:
+        """The people whose lines' past the holder of `scope` reaches."""
+        return scope.employee_ids(verb)
 
 
 def assigned_to(person_ids: Collection[int], line_field: str) -> models.QuerySet:

@@ -32,7 +32,7 @@ from balances.models import (
 )
 from balances.scope import Verb
 from balances.units import GIB, KIB, MIB, Service
-from portal import tokens
+from portal import claims, tokens
 from portal.models import ApiToken, Membership, Role, User
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
@@ -338,6 +338,9 @@ def _memberships(cast: Cast) -> None:
     join(cast.carla, Role.MANAGER, enterprise=aurora.enterprise, account=aurora.accounts["NORTH"])
     join(cast.dora, Role.OBSERVER, enterprise=aurora.enterprise, account=aurora.accounts["SOUTH"])
     join(cast.emil, Role.EMPLOYEE, enterprise=aurora.enterprise, person=aurora.people["P-1"])
+    # And he proved to be the person, which opens what is personal to him.
+    _, code = claims.issue(person=aurora.people["P-1"], actor=ACTOR, at=NOW)
+    claims.confirm(user=cast.emil, code=code, at=NOW)
     join(cast.olga, Role.OPERATOR, operator=cast.operator)
     join(cast.olga, Role.OPERATOR, operator=cast.operator, enterprise=aurora.enterprise)
     join(cast.olga, Role.OPERATOR, operator=cast.operator, enterprise=borealis.enterprise)

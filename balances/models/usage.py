@@ -126,6 +126,11 @@ class _WalledQuerySet(ScopedQuerySet):
 
     person_field = "person_id"
 
+    @staticmethod
+    def users(scope: Scope, verb: Verb) -> frozenset[int]:
+        """Also who somebody proved to be reads what they used, whatever roles an employer gives or takes."""
+        return scope.employee_ids(verb) | scope.person_ids(verb)
+
     def within(self, scope: Scope, verb: Verb = Verb.VIEW):
         """Corporate rows in reach, and the personal rows of people whom the holder of `scope` is."""
         corporate = super().within(scope, verb).filter(payer=Payer.CORPORATE)

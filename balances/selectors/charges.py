@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.db import connection
 from django.db.models import Q, Sum
 
+from balances import masking
 from balances.models import Account, Bucket, ChargeLine, Entry, UsageRecord
 from balances.models.accounts import AccountPath
 from balances.scope import Scope
@@ -126,6 +127,7 @@ def explain(scope: Scope, usage_id: int) -> Explanation:
         .select_related("zone", "line__person", "account", "part", "source", "enterprise")
         .get(id=usage_id)
     )
+    masking.show([usage], scope)
     lines = list(
         ChargeLine.objects.filter(usage_id=usage.id, used_at=usage.used_at)
         .select_related("path", "version__contract", "rate__zone")

@@ -9,7 +9,9 @@ from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 
+from balances import masking
 from balances.models import Account, Counter, Line, UsageRecord
 from balances.models.counters import Grain, OwnerKind, Payer
 from balances.selectors import charges, refused
@@ -192,11 +194,16 @@ class UsageRecords(Endpoint):
     serializer_class = UsageSerializer
     filter_backends = ()
 
+    def _data(self, thing: Any, serializer_class: type[BaseSerializer] | None, **options: Any) -> Any:
+        masking.show(thing if options.get("many") else [thing], self.scope)
+        return super()._data(thing, serializer_class, **options)
+
     @extend_schema(parameters=[UsageQuery])
     def list(self, request) -> Response:
         """List usage of a line, or of an account and all below it.
 
-        What was charged last comes first; pages stay as they are while more is charged.
+        What was charged last comes first; pages stay as they are while more is charged. Numbers of other parties are
+        shown as the masking declarations say.
         """
         query = self.query(UsageQuery)
         until_at = query.get("until_at") or max(query.get("from_at", self.now()), self.now()) + timedelta(hours=1)

@@ -18,7 +18,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from balances import audit, fields
+from balances import audit, fields, masking
 from balances.errors import Refused
 from balances.models import SuspendedUsage, UsagePart
 from balances.models.usage import SuspenseReason, SuspenseState
@@ -163,12 +163,21 @@ def within(scope: Scope, verb: Verb = Verb.MANAGE) -> QuerySet[SuspendedUsage]:
 
 
 def show(rows: Iterable[SuspendedUsage], scope: Scope) -> frozenset[int]:
-    """Conceal, in memory, what the reader of these rows may not see of them; returns the ids of those."""
+    """Conceal, in memory, what the reader of these rows may not see of them; returns the ids of those concealed whole.
+
+    Of the others, numbers of other parties are cut as those of usage are. The operator's staff, who mend them, see all.
+    """
     rows = list(rows)
-    where = concealing.concealed(scope, _enterprises(rows))
+    theirs = _enterprises(rows) - scope.whole_enterprise_ids(Verb.ADMINISTER)
+    if not theirs:
+        return frozenset()
+    where, masks = concealing.concealed(scope, theirs), masking.Masks(theirs)
     hidden = [row for row in rows if row.enterprise_id in where]
     for row in hidden:
         concealing.conceal(row, REASON_TEXTS[row.reason].happened)
+    for row in rows:
+        if row.enterprise_id in theirs - where:
+            row.record = masking.show_sent(row.record, row.enterprise_id, masks, row.suspended_at)
     return frozenset(row.pk for row in hidden)
 
 
