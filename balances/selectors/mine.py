@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Sum
 
+from balances import masking
 from balances.models import ChargeLine, OpenPersonalUsage, OpenState, PersonAssignment, UsageRecord
 from balances.models.counters import Payer
 from balances.scope import Scope
@@ -125,6 +126,7 @@ def explained(scope: Scope, person_ids: Collection[int], usage_id: int) -> list[
     around = (one.used_at - LONGEST_SESSION, (one.ended_at or one.used_at) + LONGEST_SESSION)
     both = mine.filter(part=one.part_id, position=one.position, line=one.line_id, used_at__range=around)
     records = list(both.select_related("zone", "line", "account", "enterprise", "source").order_by("payer", "id"))
+    masking.show(records, scope)
     lines, opened = _lines_of(scope, records), _open_of(scope, records)
     return [
         Half(_charge(record, lines[record.id], opened[record.id]), lines[record.id], opened[record.id])
