@@ -46,11 +46,14 @@ SQL = {
     ("portal/charging/writing.py", "_RAISE_COUNTERS"): WRITES,
     ("portal/notices/watch.py", "_NEWS"): PAYER,
 }
+CORRECTS = "gives back what a person objected to, in the person's name"
 OF_SHOWN = "the charge lines of records that came through the wall"
 #: Queries of the ORM past `.within`.
 QUERIES = {
     ("balances/allocation.py", "usage_before"): PAYER,
     ("balances/draw_caps.py", "_begin_counts"): PAYER,
+    ("balances/personal_corrections.py", "personal_units"): CORRECTS,
+    ("balances/personal_corrections.py", "take_back"): CORRECTS,
     ("balances/selectors/charges.py", "_with_amounts"): OF_SHOWN,
     ("balances/selectors/charges.py", "explain"): OF_SHOWN,
     ("balances/selectors/mine.py", "_lines_of"): OF_SHOWN,
@@ -67,6 +70,9 @@ QUERIES = {
     ("portal/api/personal_totals.py", "PersonalTotals"): "none; it has no rows of its own",
     ("portal/api/usage.py", "Counters"): "narrowed by Endpoint.get_queryset",
     ("portal/api/usage.py", "UsageRecords"): "narrowed by Endpoint.get_queryset",
+    ("portal/contests.py", "_disclosed"): "what the person themselves chose to show",
+    ("portal/contests.py", "_send"): CORRECTS,
+    ("portal/contests.py", "complete"): CORRECTS,
     ("portal/notices/facts.py", "_outlook"): PAYER,
     ("portal/notices/forecast.py", "_of_lines"): PAYER,
 }
