@@ -67,6 +67,7 @@ class StoredRecord(NamedTuple):
     other_party: str
     imei: str
     message: str | None  # the network's, as JSON
+    person_id: int | None
     lines: list[StoredLine]
 
     @property

@@ -29,15 +29,15 @@ Decode = Callable[[bytes], Sequence[Any]]
 _ROWS = """
     SELECT u.part_id, u.position, u.source_id, u.line_id, c.path_id, u.service, u.zone_id, c.charge_sequence,
         u.charged_at, u.id, u.payer, u.charged_units, u.used_at, u.ended_at, u.visited_network, u.other_party, u.imei,
-        u.attributes::text, c.payer, c.starts_at, c.units, c.refused_units, c.overage_units, c.amount_micros, c.rule_id,
-        c.part, c.reasons, c.rate_id, c.version_id, c.cycle_start
+        u.attributes::text, u.person_id, c.payer, c.starts_at, c.units, c.refused_units, c.overage_units,
+        c.amount_micros, c.rule_id, c.part, c.reasons, c.rate_id, c.version_id, c.cycle_start
     FROM balances_chargeline c
     JOIN balances_usagerecord u ON u.id = c.usage_id AND u.used_at = c.used_at
     WHERE c.enterprise_id = %s AND c.used_at >= %s AND c.used_at < %s
         AND u.enterprise_id = %s AND u.used_at >= %s AND u.used_at < %s{below}
     ORDER BY c.charge_sequence, c.usage_id, c.number
 """
-_OF_EVENT, _OF_RECORD = 9, 18  # columns: of the event, of the record up to here, of the charge line from here
+_OF_EVENT, _OF_RECORD = 9, 19  # columns: of the event, of the record up to here, of the charge line from here
 
 
 class TagTurn(NamedTuple):

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from balances import personal_tariffs
 from balances.models import OpenReason, OpenState, PersonalAccount, PersonalEntryKind
 from balances.periods import cycle_of
-from balances.personal_pricing import Included, Tariff, most_units, pay
+from balances.personal_pricing import Included, Price, Tariff, most_units, pay
 from policies.steering.rules import Missing
 from portal.charging.records import END, canonical_time, parse_canonical
 
@@ -240,6 +240,12 @@ class PersonalBook:
                     return account, OpenReason.EMPTY
                 reason = OpenReason.CLOSED
         return None, reason
+
+    def price_at(self, person_id: int | None, service: int, zone_id: int, starts: str) -> Price | None:
+        """What a person would pay by the tariff of the account that pays at an instant, without its allowances."""
+        account = self._account_at(person_id, starts)[0] if person_id is not None else None
+        version = account.tariff.at(starts) if account is not None else None
+        return version.price(service, zone_id) if version is not None else None
 
     def _charge_account(
         self, cursor, leg: PersonalLeg, account: Account, service: int, zone_id: int, units: int, starts: str

@@ -19,7 +19,7 @@ from policies.steering.replay import COMPANY, PERSON, Expected, Report, StoredEv
 from policies.steering.rules import CORPORATE
 from portal.charging.budgets import Budgets
 from portal.charging.personal import PersonalBook
-from portal.charging.records import BEGINNING, Usage, canonical_time, decode_payload, parse_canonical
+from portal.charging.records import BEGINNING, END, Usage, canonical_time, decode_payload, parse_canonical
 from portal.charging.state import CORRECTIONS, Chain
 from portal.charging.steering import Leg, Piece, Steering, share_out
 from portal.charging.terms import Cycle, Stretch, Terms
@@ -47,10 +47,10 @@ class _BudgetsInMemory(Budgets):
 class SteeringInMemory(Steering):
     """Who pays, decided without balances: budgets and use are what the replay itself has seen.
 
-    `known`: the time of the charge; whose line it was is as it was known then, where `charged` knows no better.
+    `known`: the time of the charge; whose line it was is as it was known then.
     """
 
-    known: str = ""
+    known: str = END
 
     def __init__(self, enterprise_id: int, book: SteeringBook | None):
         super().__init__(enterprise_id, book)
@@ -61,16 +61,11 @@ class SteeringInMemory(Steering):
         borne = self._tags.get(turn.line_id, frozenset())
         self._tags[turn.line_id] = borne | {turn.tag} if turn.is_added else borne - {turn.tag}
 
-    def forget_tags(self) -> None:
-        """No line bears any, before the first turn."""
-        self._tags.clear()
-
     def user_of(self, line_id: int, at: datetime) -> int | None:
-        return super().user_of(line_id, min(at, parse_canonical(self.known)) if self.known else at)
+        return super().user_of(line_id, at if self.known == END else min(at, parse_canonical(self.known)))
 
     def _handed_on(self, line_id: int) -> list[str]:
-        edges = super()._handed_on(line_id)
-        return [edge for edge in edges if edge <= self.known] if self.known else edges
+        return [edge for edge in super()._handed_on(line_id) if edge <= self.known]
 
     def _so_far(self, cursor, stretch: Stretch) -> dict[tuple[int, int], list[int]]:
         return self._use.setdefault(stretch.cycle.starts, {})
@@ -126,37 +121,60 @@ def _published(version) -> str:
     return canonical_time(version.published_at) if version.published_at is not None else BEGINNING
 
 
-class Deciding:
-    """One way to decide: rules with budgets of their own, over events in the order of charging."""
+class Facts:
+    """What all ways to decide have in common: contracts, chains of accounts, terms of personal accounts."""
 
-    def __init__(self, enterprise_id: int, steering: SteeringInMemory):
-        self.steering = steering
+    def __init__(self, enterprise_id: int):
         self.contracts = Contracts(enterprise_id)
-        self._personal = PersonalBook(enterprise_id)
+        self.personal = PersonalBook(enterprise_id)
         sources = UsageSource.objects.filter(operator__enterprises=enterprise_id, name=CORRECTIONS)
-        self._corrections_id = sources.values_list("id", flat=True).first()
-        self._chains = {path: Chain(path, ids, ()) for path, ids in replaying.paths(enterprise_id).items()}
+        self.corrections_id = sources.values_list("id", flat=True).first()
+        self.chains = {path: Chain(path, ids, ()) for path, ids in replaying.paths(enterprise_id).items()}
+
+
+class Deciding:
+    """One way to decide: rules with budgets of their own, over events in the order of charging.
+
+    `as_then`: whose line it was, personal accounts and contracts are those that the charge knew, else those of now.
+    """
+
+    def __init__(self, facts: Facts, steering: SteeringInMemory, *, as_then: bool):
+        self.facts, self.steering, self._as_then = facts, steering, as_then
 
     def is_settled(self, event: StoredEvent, usage: Usage) -> bool:
         """Whether it is the company's, whatever rules say: an emergency, or a decision of a person."""
-        return event.source_id == self._corrections_id or self.steering.is_emergency(event.service, usage)
+        return event.source_id == self.facts.corrections_id or self.steering.is_emergency(event.service, usage)
 
     def cut(self, event: StoredEvent, usage: Usage, units: int) -> list[tuple[Piece, int]]:
         """The pieces of an event with their units; none where no contract and no rate covers it."""
         steering = self.steering
-        steering.known = canonical_time(event.charged_at)
-        stretches = self.contracts.between(usage.used_at, usage.ended_at or usage.used_at, steering.known)
+        steering.known = known = canonical_time(event.charged_at) if self._as_then else END
+        stretches = self.facts.contracts.between(usage.used_at, usage.ended_at or usage.used_at, known)
         kind = (event.service, event.zone_id)
         if not stretches or any(kind not in stretch.rates for stretch in stretches):
             return []
         rules = None
         if not self.is_settled(event, usage):
-            rules = steering.rules(self._chains[event.path_id], event.line_id, *kind)
+            rules = steering.rules(self.facts.chains[event.path_id], event.line_id, *kind)
         pieces = steering.cut(None, rules, usage, event.line_id, *kind, units, stretches, self._personal_turns)
         return share_out(units, pieces)
 
+    def company_units(self, event: StoredEvent, usage: Usage, units: int) -> int:
+        """How many of the units would be the company's; takes up budgets as if all of them were granted."""
+        if self.steering.book is None:
+            return units
+        taken = self.cut(event, usage, units)
+        if not taken:
+            return units
+        total = 0
+        for piece, share in taken:
+            rate = piece.stretch.rates[event.service, event.zone_id]
+            legs, _ = self.steering.legs(None, piece, event.line_id, share, rate)
+            total += sum([leg.share.units for leg in legs if leg.share.payer == CORPORATE])
+        return total
+
     def _personal_turns(self, person_id: int | None, starts: str, ends: str) -> list[str]:
-        return self._personal.turns_between(person_id, starts, ends, self.steering.known)
+        return self.facts.personal.turns_between(person_id, starts, ends, self.steering.known)
 
 
 class LiveReplay:
@@ -169,7 +187,7 @@ class LiveReplay:
         self._tag_turns = replaying.tag_turns(enterprise_id)
         self._era, self._tagged = -1, 0
         self.steering = SteeringInMemory(enterprise_id, None)
-        self._deciding = Deciding(enterprise_id, self.steering)
+        self._deciding = Deciding(Facts(enterprise_id), self.steering, as_then=True)
 
     def take(self, events: list[StoredEvent]) -> None:
         """Decide on events, in the order in which they were charged."""

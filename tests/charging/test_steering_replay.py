@@ -375,7 +375,9 @@ def test_a_difference_is_seen_whatever_it_is_in(lines: list[StoredLine], expecte
 def test_other_reasons_are_a_difference_of_their_own():
     report = Report()
     charged = StoredEvent(1, 0, 1, 1, 1, 1, 1, 1, START)
-    charged.records.append(StoredRecord(1, 1, 5, START, None, "", "", "", None, [stored(1, 5, reasons="overage late")]))
+    charged.records.append(
+        StoredRecord(1, 1, 5, START, None, "", "", "", None, None, [stored(1, 5, reasons="overage late")])
+    )
     report.compare(charged, [Expected(1, START, 5, 1001, 1)])
     assert (report.events, report.differing_events, report.differing_reasons) == (1, 0, 0)
     report.compare(charged, [Expected(1, START, 5, 1001, 1, ("steer:1001",))])

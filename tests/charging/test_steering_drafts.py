@@ -1,0 +1,143 @@
+"""Replay of a draft of who pays: what would change side; and nothing of it says what one person did for themselves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from balances import inventory
+from balances.models import UsageRecord
+from policies.models import SteeringVersion
+from policies.steering import publishing
+from portal.charging import steering_drafts
+from tests.cast import ACTOR
+from tests.charging.small_world import START, World
+from tests.charging.steered import event, person_on, split_of, steer
+from tests.charging.test_pipeline import charge, used
+
+HOUR = timedelta(hours=1)
+DAYS = 40
+
+
+@pytest.fixture
+def world(db) -> World:
+    return World()
+
+
+def drafted(world: World, *rules: dict[str, Any], account: str = "R", default: Any = None) -> SteeringVersion:
+    named = [{"name": f"Rule {place}", **rule} for place, rule in enumerate(rules, start=1)]
+    return publishing.save_draft(
+        account=world.accounts[account], rules=named, default=default, actor=ACTOR, at=START + HOUR
+    )
+
+
+def replayed(draft: SteeringVersion) -> dict[str, Any]:
+    replay = steering_drafts.DraftReplay(draft, since=START - timedelta(days=DAYS), until=START + HOUR)
+    return steering_drafts.run(replay).as_data(days=DAYS, lists_events=replay.plan.lists_events)
+
+
+def test_what_would_leave_the_company_is_told_by_account_person_and_event(world: World):
+    person = person_on(world, "a")
+    charge(world, used("x", "a", 190, START - 2 * HOUR), used("y", "b", 10), used("z", "c", 5))
+    found = replayed(drafted(world, {"when": "service is data", "pays": "personal"}, account="N1"))
+    assert (found["events"], found["leaving"]["events"], found["leaving"]["units"]) == (1, 1, {"data": 190})
+    # The allowances held 140 of them; the rest had cost the contract's rate.
+    assert found["leaving"]["returned_units"] == {"data": 140}
+    assert found["leaving"]["saved_micros"] == round(50 * 1_000 / 3)
+    assert [(row["person"], row["line"]) for row in found["people"]] == [(person.id, world.lines["a"].id)]
+    assert [row["account"] for row in found["accounts"]] == [world.accounts["N2"].id]
+    assert [row["usage"] for row in found["listed"]] == [UsageRecord.objects.get(source_record_id="x").id]
+    assert found["tariff"] == {"events": 0, "unpriced_events": 1, "micros": None}
+
+
+def test_a_budget_of_the_draft_lets_the_company_have_what_fits(world: World):
+    person_on(world, "a")
+    charge(world, used("x", "a", 20, START - 3 * HOUR), used("y", "a", 20, START - 2 * HOUR), used("z", "a", 20))
+    parts = [{"payer": "corporate", "units": 25, "every": "cycle", "of": "person"}, {"payer": "personal"}]
+    found = replayed(drafted(world, {"pays": parts}))
+    assert (found["leaving"]["events"], found["leaving"]["units"]) == (2, {"data": 35})
+
+
+PUBLISHED: list[list[dict[str, Any]]] = [
+    [{"when": "time within 08:00-11:00", "pays": "personal"}, {"when": "service is voice", "pays": "personal"}],
+    [{"pays": [{"payer": "corporate", "percent": 60}, {"payer": "personal"}]}],
+    [{"pays": [{"payer": "corporate", "units": 25, "every": "day", "of": "line"}, {"payer": "personal"}]}],
+]
+
+
+@pytest.mark.parametrize("rules", PUBLISHED)
+def test_a_draft_that_says_what_is_published_moves_nothing(world: World, rules: list[dict[str, Any]]):
+    person_on(world, "a")
+    steer(world, "R", *rules)
+    for number in range(8):
+        begins = START - (number + 2) * HOUR
+        charge(world, used(f"d{number}", "a", number, begins, until=begins + HOUR))
+        charge(world, used(f"v{number}", "a", 1, begins, service="voice"))
+    assert {record.payer for record in UsageRecord.objects.all()} == {1, 2}
+    found = replayed(drafted(world, *rules))
+    assert found["leaving"]["events"] == 0
+    assert not any(row["records"] for row in found["coming"])
+
+
+def many_people(world: World, count: int) -> None:
+    """People on lines of their own, each with some usage of theirs."""
+    for number in range(count):
+        msisdn = f"49170200{number:05}"
+        line = inventory.add_line(
+            enterprise=world.enterprise, account=world.accounts["N"], msisdn=msisdn,
+            assigned_from=START - timedelta(days=50), actor=ACTOR, at=START - timedelta(days=50),
+        )  # fmt: skip
+        world.lines[msisdn] = line
+        person_on(world, msisdn, f"Person {number}")
+        charge(world, used(f"p{number}", msisdn, 100 + number))
+
+
+def test_what_would_come_to_the_company_is_told_in_rounded_sums(world: World):
+    steer(world, "R", {"pays": "personal"})
+    many_people(world, 6)
+    found = replayed(drafted(world, {"pays": "corporate"}))
+    assert (found["events"], found["leaving"]["events"], found["listed"]) == (0, 0, [])
+    assert found["coming"][0] == {"service": "data", "records": 5, "units": 620, "value_micros": 210_000}
+
+
+def test_no_draft_tells_whether_one_person_did_something(world: World):
+    """The oracle: rules about a line and whom it called, with budgets that company usage shares with it."""
+    for line in "ab":
+        person_on(world, line)
+    steer(world, "R", {"when": "service is voice", "pays": "personal"})
+    parts = [{"payer": "corporate", "units": 5, "every": "lifetime", "of": "account"}, {"payer": "personal"}]
+    asked = [
+        [{"when": "other_party is 4930123", "pays": "corporate"}],
+        [{"when": "line is 4917010000001 and other_party is 4930123", "pays": parts},
+         {"when": "service is data", "pays": parts}],
+        [{"when": "other_party is 4930123 or service is data", "pays": parts}],
+        [{"when": "service is data and used at_least 1", "pays": "personal"}],
+    ]  # fmt: skip
+    charge(world, used("before", "b", 3, START - 2 * HOUR))
+    told = [[replayed(drafted(world, *rules)) for rules in asked]]
+    event(world, "secret", "a", 5, START - HOUR, service="voice", other_party="4930123")
+    assert split_of("secret") == [("personal", 5)]
+    told.append([replayed(drafted(world, *rules)) for rules in asked])
+    charge(world, used("after", "b", 3, START - HOUR / 2))
+    with_secret = [replayed(drafted(world, *rules)) for rules in asked]
+    assert told[0] == told[1]
+    units = [one["leaving"]["units"] for one in with_secret]
+    assert units == [{}, {"data": 1}, {"data": 1}, {"data": 3}], "the secret took nothing of these budgets"
+
+
+def test_whom_somebody_called_is_not_told_event_by_event(world: World):
+    person_on(world, "a")
+    event(world, "x", "a", 5, START - HOUR, service="voice", other_party="4930123")
+    assert replayed(drafted(world, {"when": "other_party starts 4930", "pays": "personal"}))["listed"] is None
+
+
+def test_a_budget_above_is_used_up_by_others_too(world: World):
+    person_on(world, "a")
+    parts = [{"payer": "corporate", "units": 25, "every": "cycle", "of": "account"}, {"payer": "personal"}]
+    steer(world, "R", {"pays": parts})
+    charge(world, used("c", "c", 20, START - 2 * HOUR), used("a", "a", 5))
+    assert replayed(drafted(world, {"when": "service is voice", "pays": "personal"}, account="N"))["leaving"][
+        "events"
+    ] == 0  # fmt: skip
