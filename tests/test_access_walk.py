@@ -35,6 +35,7 @@ from balances.models import AuditEvent, Bucket, Crossing, Exchange, SuspendedUsa
 from balances.scope import Verb
 from policies import consent, limits, publishing
 from policies.models import LimitCrossing, Restriction
+from policies.steering import publishing as who_pays
 from portal import asgi
 from portal.api.endpoints import Endpoint
 from portal.charging import pipeline, profiles
@@ -107,6 +108,8 @@ SCREENS: dict[str, Screen] = {
     "accounts/<int:account_id>/masking/": Screen("alice olga", "top"),
     "accounts/<int:account_id>/personal-totals/": Screen("alice carla olga", "account"),
     "lines/<int:line_id>/personal-totals/": Screen("alice carla olga", "line"),
+    "steering-versions/<int:version_id>/replay/": Screen("alice carla olga", "steering version"),
+    "steering-versions/<int:version_id>/replay/progress/": Screen("alice carla olga", "steering version"),
     "accounts/<int:account_id>/manage/": Screen("alice carla olga", "account"),
     "buckets/<int:bucket_id>/": Screen("alice olga", "bucket"),
     "buckets/<int:bucket_id>/exchange/": Screen("alice olga", "bucket"),
@@ -330,6 +333,8 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("POST", "policies/<int:pk>/retire"): ("policy", Route(Verb.MANAGE, NORTHS, REFUSED)),
     ("GET", "policies/<int:pk>/replays"): ("policy", Route(may=NORTHS_SEEN)),
     ("POST", "policies/<int:pk>/replays"): ("policy", Route(Verb.MANAGE, NORTHS, (201, 422))),
+    ("GET", "steerings/<int:pk>/replays"): ("steering", Route(may=NORTHS_SEEN)),
+    ("POST", "steerings/<int:pk>/replays"): ("steering", Route(Verb.MANAGE, NORTHS, (201, 422))),
     ("GET", "counters"): ("", Route(answers=(400,))),
     ("GET", "personal-totals"): ("", Route(answers=(400,))),
     ("GET", "usage-records"): ("", Route(answers=(400,))),
@@ -406,6 +411,7 @@ class Things:
         contracts.set_threshold(line=house.lines["emil phone"], service=1, units=1500, **doing)
         spare = contracts.set_threshold(account=account, service=1, units=10**9, **doing)
         policy = publishing.create_from_template(account=account, template="office-hours", **doing)
+        steered = who_pays.save_draft(account=account, rules=[{"name": "Own", "pays": "corporate"}], **doing)
         draft = contracts.draft_version(contract=house.contract, effective_at=NOW, **doing)
         terms = {"account": account, "service": 1, "measure": "units", "window": "cycle", "action": "throttle"}
         held = limits.make(amount=1000, **terms, **doing)
@@ -477,6 +483,8 @@ class Things:
             "loan": loan.id,
             "standing transfer": each_cycle.id,
             "policy": policy.policy_id,
+            "steering": steered.steering_id,
+            "steering version": steered.id,
             "usage": UsageRecord.objects.earliest("id").id,
             "batch": batch,
             "suspended": SuspendedUsage.objects.get().id,

@@ -11,7 +11,7 @@ from django.db import OperationalError
 
 from balances import locks
 from balances.errors import Refused
-from portal.provisioning import imports, jobs, replays, uploads
+from portal.provisioning import imports, jobs, replays, steering_replays, uploads
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +20,7 @@ TURN_SECONDS = 3.0
 _KINDS: dict[str, Callable[..., bool]] = {
     uploads.KIND: uploads.take,
     replays.KIND: replays.run,
+    steering_replays.KIND: steering_replays.run,
     **dict.fromkeys(imports.IMPORTS, imports.load),
 }
 
