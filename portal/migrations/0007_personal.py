@@ -100,9 +100,7 @@ class Migration(migrations.Migration):
                 ("confirmed_at", models.DateTimeField(null=True)),
                 (
                     "ended_at",
-                    models.DateTimeField(
-                        help_text="Withdrawn by the operator or the user, or another took its place.", null=True
-                    ),
+                    models.DateTimeField(help_text="Withdrawn, or another took its place.", null=True),
                 ),
                 (
                     "enterprise",
