@@ -82,8 +82,9 @@ def outcome(job: Job) -> outcomes.Outcomes:
 
 def errors_for(job: Job, scope: Scope, user_id: int | None) -> list[dict[str, Any]]:
     """The rows that went wrong, for a reader: what rows of usage say is the sender's to know where people pay some."""
-    is_walled = job.kind == KIND and user_id != job.created_by_id and job.enterprise_id is not None
-    if is_walled and concealing.concealed(scope, {job.enterprise_id}):
+    if job.kind != KIND or user_id == job.created_by_id or job.enterprise_id is None:
+        return job.errors
+    if concealing.concealed(scope, {job.enterprise_id}):
         return [{**error, "message": concealing.NOT_SHOWN} for error in job.errors]
     return job.errors
 

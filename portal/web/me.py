@@ -25,6 +25,7 @@ from balances.scope import Scope
 from balances.selectors import mine, payer
 from balances.selectors.mine import MyCharge
 from balances.selectors.payer import Payer
+from balances.selectors.payer import Terms as Offered
 from balances.selectors.terms import Progress, Terms, progress_of, snapshot, terms_at
 from portal import figures, payer_words
 from portal.charging import reasons
@@ -59,7 +60,7 @@ class Side:
     own: list[mine.Part]
     payer: Payer | None
     rows: list[ChargeRow]
-    offer: payer.Terms | None = None
+    offer: Offered | None = None
     form: AcceptForm | None = None
     month: Period | None = None
     words: dict[str, str] = field(default_factory=dict)
