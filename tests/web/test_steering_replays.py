@@ -96,7 +96,7 @@ def test_over_rest_it_is_a_job(cast: Cast, carla: Client, draft: SteeringVersion
     [done] = read(api.get(address))["results"]
     assert (done["state"], done["percent"], done["total"]) == ("done", 100, 2)
     found = done["counts"]["replay"]
-    assert (found["events"], found["leaving"]["events"], found["leaving"]["units"]["data"]) == (2, 1, 5_000_192)
+    assert (found["events"], found["leaving"]["events"], found["leaving"]["units"]["data"]) == (2, 1, 5_017_600)
     assert all(row["records"] is None for row in found["coming"])
     assert Api.of(cast, "bruno").get(address).status_code == 404
     assert Api.of(cast, "bruno").post(address, {}).status_code == 404
