@@ -18,8 +18,6 @@ from policies.models import NumberList, PolicyState, SteeringVersion, Trip
 from policies.steering import publishing
 from policies.steering.loading import catalogue_of, terms_of
 from policies.steering.rules import SteeringRule, parts_from_json
-from portal.charging import ingest
-from portal.charging.state import CORRECTIONS
 from portal.web import steering_rows
 from portal.web.steering_rows import Choices
 from tests.cast import ACTOR, FEBRUARY, NOW, Cast
@@ -299,12 +297,6 @@ def test_numbers_are_pasted_looked_for_taken_out_and_downloaded(cast: Cast, carl
 
 
 # --- who would pay? -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def corrections(cast: Cast) -> None:
-    """The source of upheld contests, as every operator has one in the end."""
-    ingest.source(operator_id=cast.operator.id, name=CORRECTIONS)
 
 
 def steered(cast: Cast, rules: list[dict], **more) -> None:
