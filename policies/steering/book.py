@@ -272,6 +272,16 @@ class SteeringBook:
         self._rules: dict[tuple, Rules | None] = {}
 
     @property
+    def may_be_personal(self) -> bool:
+        """Whether any rule or default leaves something to a person."""
+        return any(
+            part.payer == PERSONAL
+            for version in self.versions
+            for parts in (*(rule.pays for rule in version.terms.rules), version.terms.default or ())
+            for part in parts
+        )
+
+    @property
     def fields(self) -> frozenset[str]:
         """All fields that any rule reads: what has to be loaded for it."""
         return frozenset[str]().union(*(fields_read(rule.when) for v in self.versions for rule in v.terms.rules))

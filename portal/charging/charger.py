@@ -117,6 +117,8 @@ class Charger:
         state = self.state
         if self.enterprise_id is not None:
             state.load_lines(self.cursor, {(usage.number_kind, usage.number) for usage in usages})
+            if self.forking is not None:
+                self.forking.ready(usages)
         outcomes: list[str] = []
         for position, usage in enumerate(usages):
             if position in skipped:

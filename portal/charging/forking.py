@@ -80,6 +80,13 @@ class Forking:
         self._personal = state.personal
         self._corrections_id = state.corrections_id
 
+    def ready(self, usages: list[Usage]) -> None:
+        """Have in memory what the people of these records may need: some queries a part, instead of some a person."""
+        lines = self._charger.state.lines
+        numbers = {(usage.number_kind, usage.number) for usage in usages}
+        line_ids = {residence[2] for number in numbers for residence in lines.get(number, ())}
+        self._personal.ready(self._charger.cursor, self._steering.users_of(line_ids))
+
     def whole(self, event: Located) -> tuple[str, str] | None:
         """Reasons and rule of an event that the company pays as a whole whatever limits say; None for any other."""
         steering, usage = self._steering, event.usage

@@ -8,7 +8,7 @@ costs is not decided here; nor is anything written but the use of budgets.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -100,6 +100,7 @@ class Steering:
         self.enterprise_id = enterprise_id
         self.limits_steer = limits_steer  # a limit or a policy may leave something to people
         self.budgets = Budgets(enterprise_id)
+        self._may_be_personal = limits_steer or (book is not None and book.may_be_personal)
         self._users = loading.users(enterprise_id)
         self._use: dict[str, dict[tuple[int, int], list[int]]] = {}
         self._tags: dict[int, frozenset[str]] = {}
@@ -170,6 +171,12 @@ class Steering:
             if starts <= at < ends:
                 return person_id
         return None
+
+    def users_of(self, line_ids: Iterable[int]) -> set[int]:
+        """Everybody whose these lines were, where a person may pay at all."""
+        if not self._may_be_personal:
+            return set()
+        return {person_id for line_id in line_ids for _, _, person_id in self._users.get(line_id, ())}
 
     def _there_of(self, network: str) -> ZoneInfo | None:
         found = self._there.get(network, _UNASKED)
