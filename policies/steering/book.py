@@ -103,6 +103,14 @@ class StandingVersion:
     terms: Terms
     starts: datetime
     ends: datetime
+    _default: Outcome | None = None
+
+    @property
+    def default_outcome(self) -> Outcome:
+        """The outcome of its default; always the same one, so that no session is cut where it goes on deciding."""
+        if self._default is None:
+            self._default = self.outcome_of(0, None)
+        return self._default
 
     def outcome_of(self, number: int, rule: SteeringRule | None) -> Outcome:
         """The outcome of its rule of that number, from 1; without a rule its default."""
@@ -254,7 +262,7 @@ class Rules:
             if left is not False:
                 asked.append(_Asked(outcome, left, compile_known(left, self.around)))
         else:
-            default = next((v.outcome_of(0, None) for v in self._defaults if v.starts <= at < v.ends), NOBODY_SAYS)
+            default = next((v.default_outcome for v in self._defaults if v.starts <= at < v.ends), NOBODY_SAYS)
             asked.append(_Asked(default, None, None))
         missing = next((v.terms.missing for v in self._missings if v.starts <= at < v.ends), None)
         return Segment(starts, ends, zone, asked, missing or REFUSE, self.around)
