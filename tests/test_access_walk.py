@@ -335,6 +335,25 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("POST", "policies/<int:pk>/replays"): ("policy", Route(Verb.MANAGE, NORTHS, (201, 422))),
     ("GET", "steerings/<int:pk>/replays"): ("steering", Route(may=NORTHS_SEEN)),
     ("POST", "steerings/<int:pk>/replays"): ("steering", Route(Verb.MANAGE, NORTHS, (201, 422))),
+    ("POST", "enterprises/<int:pk>/personal-accounts"): ("enterprise", Route(Verb.ADMINISTER, "olga", REFUSED)),
+    ("GET", "personal-tariffs"): ("", Route(Verb.ADMINISTER)),
+    ("POST", "personal-tariffs"): ("", Route(Verb.ADMINISTER, answers=REFUSED)),
+    ("GET", "personal-tariffs/<int:pk>"): ("personal tariff", Route(Verb.ADMINISTER)),
+    ("GET", "personal-tariffs/<int:pk>/versions"): ("personal tariff", Route(Verb.ADMINISTER)),
+    ("POST", "personal-tariffs/<int:pk>/versions"): ("personal tariff", Route(Verb.ADMINISTER, answers=REFUSED)),
+    ("POST", "personal-tariffs/<int:pk>/retire"): ("personal tariff", Route(Verb.ADMINISTER)),
+    **_noun("personal-accounts", "personal account", "olga"),
+    ("POST", "personal-accounts"): ("", Route(Verb.ADMINISTER, answers=REFUSED)),
+    **{
+        ("GET", f"personal-accounts/<int:pk>/{table}"): ("personal account", Route(may="olga"))
+        for table in ("entries", "open-usage")
+    },
+    **{
+        ("POST", f"personal-accounts/<int:pk>/{act}"): ("personal account", Route(Verb.ADMINISTER, answers=REFUSED))
+        for act in ("top-ups", "payouts", "open-usage/write-off")
+    },
+    ("PUT", "personal-accounts/<int:pk>/credit-limit"): ("personal account", Route(Verb.ADMINISTER, answers=REFUSED)),
+    ("POST", "personal-accounts/<int:pk>/close"): ("personal account", Route(Verb.ADMINISTER)),
     ("GET", "counters"): ("", Route(answers=(400,))),
     ("GET", "personal-totals"): ("", Route(answers=(400,))),
     ("GET", "usage-records"): ("", Route(answers=(400,))),

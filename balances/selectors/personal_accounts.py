@@ -139,9 +139,9 @@ class OnCredit:
     ids: list[int]
 
 
-def on_credit(scope: Scope, account: PersonalAccount) -> list[OnCredit]:
+def on_credit(scope: Scope, account: PersonalAccount, *, verb: Verb = Verb.ADMINISTER) -> list[OnCredit]:
     """What the person of an account has on credit, in sums."""
-    rows = OpenPersonalUsage.objects.within(scope, Verb.ADMINISTER).filter(
+    rows = OpenPersonalUsage.objects.within(scope, verb).filter(
         enterprise_id=account.enterprise_id, person_id=account.person_id, state=OpenState.OPEN
     )
     sums = (

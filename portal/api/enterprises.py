@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import django_filters
 from django.db import transaction
 from django.db.models import QuerySet
+from django.http import Http404
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.response import Response
 
-from balances import hierarchy, inventory
+from balances import hierarchy, inventory, personal_opening
 from balances.hierarchy import TreeRow
 from balances.inventory import DeviceRow, LineRow, PersonRow
 from balances.loading import LoadResult
 from balances.models import Account, Enterprise, Operator
+from balances.personal_opening import AccountRow
 from balances.scope import Verb
+from balances.selectors.personal_accounts import runs
+from balances.selectors.terms import terms_at
 from portal import members
 from portal.api.endpoints import Endpoint
 from portal.api.parsers import MOST_TABLE_BYTES, StrictJSONParser, TableParser
@@ -116,6 +122,21 @@ class PersonTableBody(Body):
     """People to be loaded."""
 
     rows = PersonRowBody(many=True)
+
+
+class PersonalAccountRowBody(Body):
+    """A personal account to be opened; person and tariff are named by number and name."""
+
+    person_number = serializers.CharField()
+    tariff = serializers.CharField()
+    kind = serializers.CharField(help_text="prepaid or postpaid.")
+    credit_limit = serializers.CharField(required=False, allow_blank=True, help_text="Like 49.90; empty: none.")
+
+
+class PersonalAccountTableBody(Body):
+    """Personal accounts to be opened."""
+
+    rows = PersonalAccountRowBody(many=True)
 
 
 class EnterpriseFilters(django_filters.FilterSet):
@@ -225,6 +246,19 @@ class Enterprises(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
         Rows without a problem are taken; the others are told one by one.
         """
         return self._load(PersonRow, inventory.load_people)
+
+    @_table(PersonalAccountTableBody, "person_number,tariff,kind,credit_limit\nP-17,Mine,postpaid,49.90\n")
+    @action(detail=True, methods=["post"], url_path="personal-accounts", **TABLE | {"verbs": {"POST": Verb.ADMINISTER}})
+    def personal_accounts(self, request, pk: int) -> Response:
+        """Open personal accounts.
+
+        For account managers of the operator. Rows without a problem are opened; the others are told one by one.
+        """
+        enterprise = self.get_object()
+        if not runs(self.scope, enterprise):
+            raise Http404("Only for the operator's staff.")
+        zone = terms_at(enterprise.id, self.now()).zone.key
+        return self._load(AccountRow, partial(personal_opening.load_accounts, time_zone=zone))
 
     def _load(self, row_class: type, loader) -> Response:
         enterprise = self.get_object()
