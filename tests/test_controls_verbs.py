@@ -1,4 +1,4 @@
-"""docs/controls.md lists every verb of the controls with its screen and its REST address: all of them exist."""
+"""docs/controls.md and docs/personal.md list every verb with its screen and its REST address: all of them exist."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from portal.api.urls import router
 
-PAGE = Path(__file__).parents[1] / "docs" / "controls.md"
+DOCS = Path(__file__).parents[1] / "docs"
 #: verb | screen | act of the screen's form, or nothing | method and address of REST
-ROWS = re.findall(r"^\| ([^|]+) \| `(/[^` ]*)`([^|]*) \| (`[A-Z]+ /.+) \|$", PAGE.read_text(), re.MULTILINE)
+ROW = re.compile(r"^\| ([^|]+) \| `(/[^` ]*)`([^|]*) \| (`[A-Z]+ /.+) \|$", re.MULTILINE)
+PAGES = {name: ROW.findall((DOCS / name).read_text()) for name in ("controls.md", "personal.md")}
+ROWS = [row for rows in PAGES.values() for row in rows]
 FORMS = Path(__file__).parents[1]
 
 
@@ -48,8 +50,9 @@ def rest() -> set[str]:
 REST = rest()
 
 
-def test_the_page_lists_the_verbs() -> None:
-    assert len(ROWS) >= 50
+def test_the_pages_list_the_verbs() -> None:
+    assert len(PAGES["controls.md"]) >= 50
+    assert len(PAGES["personal.md"]) >= 15
     assert len({verb for verb, *_ in ROWS}) == len(ROWS)
 
 
