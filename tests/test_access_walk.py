@@ -40,7 +40,7 @@ from portal import asgi
 from portal.api.endpoints import Endpoint
 from portal.charging import pipeline, profiles
 from portal.live.routing import websocket_urlpatterns
-from portal.models import Delivery, Job, Membership, Notice
+from portal.models import Contest, Delivery, Job, Membership, Notice
 from portal.notices import inbox, outbox, webhooks
 from tests.api.asgi import call
 from tests.api.client import charge, used
@@ -232,6 +232,10 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("PUT", "versions/<int:pk>/rates"): ("version", Route(Verb.ADMINISTER, answers=REFUSED)),
     ("POST", "versions/<int:pk>/publish"): ("version", Route(Verb.ADMINISTER, answers=REFUSED)),
     ("DELETE", "allowances/<int:pk>"): ("allowance", Route(Verb.ADMINISTER, answers=REFUSED)),
+    ("GET", "me/charges"): ("", Route(people_only=True)),
+    **_noun("contests", "contest", NORTHS),
+    ("POST", "contests"): ("", Route(answers=REFUSED, people_only=True)),
+    ("POST", "contests/<int:pk>/decide"): ("contest", Route(may=NORTHS, answers=REFUSED)),
     **_noun("thresholds", "threshold", NORTHS_SEEN),
     ("POST", "thresholds"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     ("POST", "thresholds/<int:pk>/fire"): ("threshold", Route(Verb.MANAGE, NORTHS, (201,))),
@@ -465,7 +469,13 @@ class Things:
         notice = Notice.objects.get(line=house.lines["emil phone"], kind="threshold")
         till = {"until": NOW + timedelta(days=1), "reason": "Walk"}
         silence = inbox.silence(user=cast.alice, line=house.lines["emil phone"], **till, **doing)
+        line = house.lines["emil phone"]
+        contest = Contest.objects.create(
+            enterprise=house.enterprise, account=account, usage_id=1, used_at=NOW, line=line,
+            person=house.people["P-1"], reason="Work.", disclosed={}, filed_at=NOW, filed_by=ACTOR,
+        )  # fmt: skip
         things.ids |= {
+            "contest": contest.id,
             "notice": notice.id,
             "silence": silence.id,
             "endpoint": endpoint.id,

@@ -67,6 +67,7 @@ QUERIES = {
     ("policies/counting.py", "_used_by_counters"): PAYER,
     ("policies/replaying.py", "count"): PAYER,
     ("policies/steering/replaying.py", "count"): PAYER,
+    ("portal/api/me.py", "Me"): "none; it has no rows of its own",
     ("portal/api/personal_totals.py", "PersonalTotals"): "none; it has no rows of its own",
     ("portal/api/usage.py", "Counters"): "narrowed by Endpoint.get_queryset",
     ("portal/api/usage.py", "UsageRecords"): "narrowed by Endpoint.get_queryset",

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from django.db.models import Sum
+
 from balances import personal_settling, personal_tariffs
 from balances.models import (
     PersonalAccount,
     PersonalAccountKind,
     PersonalAllowance,
     PersonalBucket,
+    PersonalEntry,
+    PersonalEntryKind,
     PersonalRate,
     PersonalTariffVersion,
     Zone,
@@ -117,6 +121,15 @@ def payer_of(scope: Scope, person_id: int, now: datetime) -> Payer | None:
     return Payer(account, month, _left(account, month), quote)
 
 
+def returned_micros(scope: Scope, account: PersonalAccount, month: Period) -> int:
+    """Money that came back in a month for usage that was not the person's to pay."""
+    rows = PersonalEntry.objects.within(scope).filter(
+        account=account, kind=PersonalEntryKind.CORRECTION, recorded_at__gte=month.starts_at,
+        recorded_at__lt=month.ends_at,
+    )  # fmt: skip
+    return rows.aggregate(sum=Sum("micros"))["sum"] or 0
+
+
 def terms_of(account: PersonalAccount, at: datetime) -> Terms | None:
     """Prices and allowances of its tariff at a time; None before there are any."""
     versions = PersonalTariffVersion.objects.filter(tariff=account.tariff_id, effective_at__lte=at)
@@ -145,8 +158,9 @@ def _left(account: PersonalAccount, month: Period) -> list[AllowanceLeft]:
 
 
 def _allowance(row: PersonalAllowance, granted: int, used: int, names: dict[int, str]) -> AllowanceLeft:
+    """`granted` beyond the allowance came back for what was not the person's to pay: it counts as not used."""
     places = tuple(names[zone_id] for zone_id in row.zone_ids if zone_id in names)
-    return AllowanceLeft(row.name, row.service, granted, used, places)
+    return AllowanceLeft(row.name, row.service, row.units, used - (granted - row.units), places)
 
 
 def _zone_names(account: PersonalAccount) -> dict[int, str]:

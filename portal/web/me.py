@@ -22,12 +22,12 @@ from balances import personal
 from balances.errors import Refused
 from balances.periods import Period
 from balances.scope import Scope
-from balances.selectors import mine, payer
+from balances.selectors import mine
+from balances.selectors import payer as payers
 from balances.selectors.mine import MyCharge
 from balances.selectors.payer import Payer
-from balances.selectors.payer import Terms as Offered
 from balances.selectors.terms import Progress, Terms, progress_of, snapshot, terms_at
-from portal import figures, payer_words
+from portal import contest_words, figures, payer_words
 from portal.charging import reasons
 from portal.models import Contest
 from portal.people import Oneself, oneself
@@ -47,6 +47,7 @@ class ChargeRow:
     when: str
     why: str
     currency: str
+    objection: tuple[str, str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,10 @@ class Side:
     own: list[mine.Part]
     payer: Payer | None
     rows: list[ChargeRow]
-    offer: Offered | None = None
+    offer: payers.Terms | None = None
     form: AcceptForm | None = None
     month: Period | None = None
+    returned_micros: int = 0
     words: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -87,8 +89,8 @@ class Side:
 
     @property
     def own_micros(self) -> int:
-        """What the person's own part of the month came to."""
-        return sum(part.micros for part in self.own)
+        """What the person's own part of the month came to, without what came back in it."""
+        return sum(part.micros for part in self.own) - self.returned_micros
 
 
 class AcceptForm(PortalForm):
@@ -132,11 +134,14 @@ def rows_of(scope: Scope, charges: Sequence[MyCharge], now: datetime) -> list[Ch
     """Charges as lists show them, each by the clock and in the currency of its enterprise."""
     names = names_for(scope, [charge.reasons for charge in charges])
     terms = {number: terms_at(number, now) for number in {charge.usage.enterprise_id for charge in charges}}
+    filed = Contest.objects.within(scope).filter(usage_id__in=[one.usage.id for one in charges if one.is_personal])
+    objections = {contest.usage_id: contest_words.badge(contest) for contest in filed}
     rows = []
     for charge in charges:
         held = terms[charge.usage.enterprise_id]
         when = figures.short_moment(charge.usage.used_at, held.zone, now)
-        rows.append(ChargeRow(charge, when, reasons.why(charge.reasons, names), held.currency))
+        why = reasons.why(charge.reasons, names)
+        rows.append(ChargeRow(charge, when, why, held.currency, objections.get(charge.usage.id)))
     return rows
 
 
@@ -145,18 +150,19 @@ def _side(request: HttpRequest, one: Oneself, now: datetime) -> Side:
     ids, enterprise_id = [one.person.id], one.person.enterprise_id
     progress, terms = progress_of(enterprise_id), terms_at(enterprise_id, now)
     company = mine.company_part(scope, ids, terms.cycle.starts_at, terms.cycle.ends_at) if terms.cycle else []
-    account = payer.payer_of(scope, one.person.id, now) if one.is_proven else None
+    account = payers.payer_of(scope, one.person.id, now) if one.is_proven else None
     month = account.month if account else terms.cycle
     own = mine.personal_part(scope, ids, month.starts_at, month.ends_at) if one.is_proven and month else []
     charges = mine.charges_of(scope, ids, now=now, most=LATEST)
     offer = form = None
     if account is not None and not account.is_accepted and account.account.closed_at is None:
-        offer = payer.terms_of(account.account, now)
+        offer = payers.terms_of(account.account, now)
         if offer is not None:
             text = payer_words.offer(account, offer)
             form = AcceptForm(initial={"shown": _digest(text), "account": account.account.id})
+    returned = payers.returned_micros(scope, account.account, account.month) if account else 0
     return Side(
-        one, terms, progress, company, own, account, rows_of(scope, charges, now), offer, form, month,
+        one, terms, progress, company, own, account, rows_of(scope, charges, now), offer, form, month, returned,
         payer_words.state(account) if account else {},
     )  # fmt: skip
 
@@ -167,10 +173,10 @@ def _accept(request: HttpRequest, people: Iterable[Oneself], now: datetime) -> H
 
     def write(values: dict[str, Any]) -> bool:
         for one in people:
-            account = payer.payer_of(request.tenancy.scope, one.person.id, now) if one.is_proven else None
+            account = payers.payer_of(request.tenancy.scope, one.person.id, now) if one.is_proven else None
             if account is None or account.account.id != values["account"]:
                 continue
-            offer = payer.terms_of(account.account, now)
+            offer = payers.terms_of(account.account, now)
             text = payer_words.offer(account, offer) if offer else ""
             if _digest(text) != values["shown"]:
                 raise Refused("The terms have changed since they were shown: read them again.")

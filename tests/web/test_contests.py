@@ -62,6 +62,7 @@ def test_an_objection_is_filed_upheld_and_the_money_is_back(emil: Employee):
     assert "€0.50 came back" in page
     home = text_of(signed_in(emil.cast.emil).get(reverse("me")))
     assert "€20.00 left" in home
+    assert "Given back −€0.50 Together €0.00" in home
     assert "My objections" in home
 
 
