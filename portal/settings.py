@@ -386,6 +386,8 @@ SPECTACULAR_SETTINGS = {
         "OpenReasonEnum": "balances.models.personal.OpenReason",
         "SuspenseReasonEnum": "balances.models.usage.SuspenseReason",
         "NoticeKindEnum": "portal.models.NoticeKind",
+        "PolicyStateEnum": "policies.models.PolicyState",
+        "DeclaredKindEnum": ["text", "number", "flag", "name", "digits"],
         "OutlookEnum": "portal.api.rebalancing.OUTLOOKS",
     },
 }

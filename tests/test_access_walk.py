@@ -35,6 +35,7 @@ from balances.models import AuditEvent, Bucket, Crossing, Exchange, SuspendedUsa
 from balances.scope import Verb
 from policies import consent, limits, publishing
 from policies.models import LimitCrossing, Restriction
+from policies.steering import declared, number_lists, trips
 from policies.steering import publishing as who_pays
 from portal import asgi
 from portal.api.endpoints import Endpoint
@@ -138,6 +139,7 @@ SCREENS: dict[str, Screen] = {
     "operator/personal-tariffs/new/": Screen("olga"),
     "operator/personal-tariffs/<int:tariff_id>/": Screen("olga", "personal tariff"),
     "operator/personal-tariffs/<int:tariff_id>/versions/new/": Screen("olga", "personal tariff"),
+    "operator/declared-fields/": Screen("olga"),
     "policy-templates/": Screen("olga"),
     "policy-templates/new/": Screen("olga"),
     "policy-templates/<slug:key>/": Screen("olga", "template"),
@@ -358,6 +360,31 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     },
     ("PUT", "personal-accounts/<int:pk>/credit-limit"): ("personal account", Route(Verb.ADMINISTER, answers=REFUSED)),
     ("POST", "personal-accounts/<int:pk>/close"): ("personal account", Route(Verb.ADMINISTER)),
+    **_noun("steerings", "steering", NORTHS_SEEN),
+    ("POST", "steerings"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("GET", "steerings/in-force"): ("", Route(answers=(400,))),
+    ("GET", "steerings/<int:pk>/versions"): ("steering", Route(may=NORTHS_SEEN)),
+    ("POST", "steerings/<int:pk>/versions"): ("steering", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("DELETE", "steerings/<int:pk>/versions"): ("steering", Route(Verb.MANAGE, NORTHS, (204, 422))),
+    ("POST", "steerings/<int:pk>/publish"): ("steering", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("POST", "steerings/<int:pk>/undo"): ("steering", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("POST", "steerings/<int:pk>/retire"): ("steering", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("POST", "steering-trials"): ("", Route(answers=REFUSED)),
+    **_noun("trips", "trip", NORTHS_SEEN),
+    ("POST", "trips"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("DELETE", "trips/<int:pk>"): ("trip", Route(Verb.MANAGE, NORTHS, (204,))),
+    **_noun("number-lists", "number list", NORTHS_SEEN),
+    ("POST", "number-lists"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("PATCH", "number-lists/<int:pk>"): ("number list", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("DELETE", "number-lists/<int:pk>"): ("number list", Route(Verb.MANAGE, NORTHS, (204,))),
+    ("GET", "number-lists/<int:pk>/entries"): ("number list", Route(may=NORTHS_SEEN)),
+    ("POST", "number-lists/<int:pk>/entries"): ("number list", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    ("POST", "number-lists/<int:pk>/removals"): ("number list", Route(Verb.MANAGE, NORTHS, REFUSED)),
+    **_noun("declared-fields", "declared field", f"{MEMBERS} script"),
+    ("POST", "declared-fields"): ("", Route(Verb.ADMINISTER, answers=REFUSED)),
+    ("DELETE", "declared-fields/<int:pk>"): ("declared field", Route(Verb.ADMINISTER, answers=(204,))),
+    ("GET", "lines/<int:pk>/profile"): ("line", Route(may=NORTHS_LINE)),
+    ("PUT", "lines/<int:pk>/profile"): ("line", Route(Verb.MANAGE, NORTHS, REFUSED)),
     ("GET", "counters"): ("", Route(answers=(400,))),
     ("GET", "personal-totals"): ("", Route(answers=(400,))),
     ("GET", "usage-records"): ("", Route(answers=(400,))),
@@ -464,6 +491,9 @@ class Things:
         loan = trading.accept(offer=lending, account=service_account, **doing).loan
         given_each_cycle = {"account": account, "to_account": service_account, "service": 1, "units": 1}
         each_cycle = standing.make(**given_each_cycle, **doing)
+        trip = trips.declare(person=house.people["P-1"], starts_at=NOW, ends_at=NOW + timedelta(days=1), **doing)
+        numbers = number_lists.create(account=account, code="walk", name="Walk", **doing)
+        field = declared.declare(operator=cast.operator, name="profile.level", kind="number", label="Level", **doing)
         endpoint = webhooks.add(enterprise=house.enterprise, url="https://hooks.example.com/a", **doing)
         outbox.collect(enterprise_id=house.enterprise.id, at=NOW)
         notice = Notice.objects.get(line=house.lines["emil phone"], kind="threshold")
@@ -476,6 +506,9 @@ class Things:
         )  # fmt: skip
         things.ids |= {
             "contest": contest.id,
+            "trip": trip.id,
+            "number list": numbers.id,
+            "declared field": field.id,
             "notice": notice.id,
             "silence": silence.id,
             "endpoint": endpoint.id,

@@ -11,7 +11,7 @@ from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from balances import inventory, tags
+from balances import inventory, profiles, tags
 from balances.errors import Refused
 from balances.models import Account, Device, Line, LineAssignment, NumberAssignment, Person
 from balances.models.accounts import LineStatus, NumberKind
@@ -77,6 +77,12 @@ class TagsBody(Body):
     """All tags of a line: small letters, digits, hyphens and underscores."""
 
     tags = serializers.ListField(child=serializers.CharField(max_length=40), max_length=tags.TAGS_MOST)
+
+
+class LineProfileBody(Body):
+    """A subscriber's profile: names with texts, numbers, yes or no; 40 at most, 2 KB in all."""
+
+    attributes = serializers.DictField(help_text='{"level": 3, "board": true}')
 
 
 class AssignmentSerializer(serializers.ModelSerializer):
@@ -275,6 +281,20 @@ class Lines(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
         """Let a line bear exactly these tags from the next charge on: limits, policies and reports go by them."""
         line = self.get_object()
         return Response({"tags": tags.set_tags(line=line, tags=self.body(TagsBody)["tags"], **self.write_context)})
+
+    @extend_schema(responses=LineProfileBody)
+    @action(detail=True, methods=["get"], filterset_class=None, pagination_class=None)
+    def profile(self, request, pk: int) -> Response:
+        """Read the profile of a line's subscriber: rules of who pays ask for it as profile.NAME."""
+        return Response({"attributes": profiles.of(self.get_object())})
+
+    @extend_schema(request=LineProfileBody, responses=LineProfileBody)
+    @profile.mapping.put
+    def set_profile(self, request, pk: int) -> Response:
+        """Let a line have exactly this profile from the next charge on."""
+        line = self.get_object()
+        attributes = self.body(LineProfileBody)["attributes"]
+        return Response({"attributes": profiles.set_profile(line=line, attributes=attributes, **self.write_context)})
 
     @extend_schema(responses=LineBalancesSerializer)
     @action(detail=True, methods=["get"], filterset_class=None, pagination_class=None)

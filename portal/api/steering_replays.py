@@ -25,7 +25,7 @@ class SteeringReplayBody(Body):
 
 
 class SteeringReplays(Endpoint):
-    """Replays of what accounts in reach say of who pays."""
+    """Replays of what accounts in reach say of who pays; part of `portal.api.steering.Steerings`."""
 
     tag = "Who pays"
     queryset = Steering.objects.select_related("account__enterprise").order_by("id")

@@ -32,6 +32,8 @@ from portal.api import (
     rebalancing,
     rules,
     standing,
+    steering,
+    steering_facts,
     steering_replays,
     suspense,
     thresholds,
@@ -77,8 +79,12 @@ for address, view in {
     "rebalancing-proposals": rebalancing.Proposals,
     "trading-terms": offers.Terms,
     "policies": policies.Policies,
+    "steerings": steering.Steerings,
+    "steering-trials": steering.SteeringTrials,
+    "trips": steering_facts.Trips,
+    "number-lists": steering_facts.NumberLists,
+    "declared-fields": steering_facts.DeclaredFields,
     "policy-templates": policy_templates.PolicyTemplates,
-    "steerings": steering_replays.SteeringReplays,
     "personal-tariffs": personal_tariffs.PersonalTariffs,
     "personal-accounts": personal_accounts.PersonalAccounts,
     "me": me.Me,
@@ -96,6 +102,7 @@ for address, view in {
     "audit-events": audit.AuditEvents,
 }.items():
     router.register(address, view, basename=f"api-{address}")
+router.register("steerings", steering_replays.SteeringReplays, basename="api-steering-replays")
 
 urlpatterns = [
     *router.urls,

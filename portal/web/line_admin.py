@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+from typing import Any
+
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
-from balances import contracts, inventory, tags
+from balances import contracts, inventory, profiles, tags
 from balances.errors import Refused
 from balances.models import Account, Line, LineAssignment, Threshold
 from balances.models.accounts import LineStatus, NumberKind
@@ -64,6 +68,20 @@ class TagsForm(PortalForm):
     )
 
 
+class ProfileForm(PortalForm):
+    """What is known of the subscriber: rules of who pays ask for it as profile.NAME."""
+
+    action = "profile"
+
+    attributes = forms.CharField(
+        label="Profile",
+        max_length=4_000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "class": "input mono"}),
+        help_text="One a line: level = 3, on_call = yes, site = Berlin. Double quotes make a text of a number.",
+    )
+
+
 class DeviceForm(PortalForm):
     """The device that the SIM is in."""
 
@@ -94,6 +112,7 @@ def line_admin(request: HttpRequest, line_id: int) -> HttpResponse:
         "device": sent(request, DeviceForm, initial={"device_imei": line.device.imei if line.device else ""}),
         "add_threshold": sent(request, ThresholdForm),
         "tags": sent(request, TagsForm, initial={"tags": ", ".join(tags.of(line))}),
+        "profile": sent(request, ProfileForm, initial={"attributes": _profile_text(profiles.of(line))}),
     }
     try:
         words = _act(request, line, bound)
@@ -165,6 +184,52 @@ def _tags(request: HttpRequest, line: Line, values: dict, doing: dict) -> str:
     return f"From the next charge on the line bears: {', '.join(borne)}." if borne else "The line bears no tag now."
 
 
+def _profile(request: HttpRequest, line: Line, values: dict, doing: dict) -> str:
+    known = profiles.set_profile(line=line, attributes=_read_profile(values["attributes"]), **doing)
+    return f"From the next charge on the profile says: {', '.join(known)}." if known else "The profile is empty now."
+
+
+def _profile_text(attributes: dict[str, Any]) -> str:
+    """A profile as lines that read back as the same."""
+    return "\n".join(f"{name} = {_value_text(value)}" for name, value in attributes.items())
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        is_plain = value == value.strip() and value and _read_value(value) == value
+        return value if is_plain else json.dumps(value, ensure_ascii=False)
+    return json.dumps(value)
+
+
+def _read_profile(text: str) -> dict[str, Any]:
+    """The profile that was typed. Raises Refused."""
+    found: dict[str, Any] = {}
+    for number, row in enumerate(text.splitlines(), start=1):
+        if not row.strip():
+            continue
+        name, sign, value = row.partition("=")
+        if not sign or name.strip() in found:
+            problem = "is there twice" if sign else "has no “=”: write it like level = 3"
+            raise Refused(f"Line {number} {problem}.", field="attributes")
+        found[name.strip()] = _read_value(value.strip())
+    return found
+
+
+def _read_value(text: str) -> Any:
+    if text.lower() in ("yes", "no"):
+        return text.lower() == "yes"
+    if text.startswith('"') or re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,9})?", text):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return text
+        return value if isinstance(value, str | int | float) else text
+    return text
+
+
 _WRITES = {
     "assign": _assign, "number": _number, "device": _device, "add_threshold": _add_threshold, "tags": _tags,
+    "profile": _profile,
 }  # fmt: skip

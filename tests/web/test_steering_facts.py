@@ -1,0 +1,60 @@
+"""Profiles of lines and declared fields on their screens."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from balances import profiles
+from balances.models import DeclaredField
+from portal.web.line_admin import _profile_text, _read_profile
+from tests.cast import Cast
+
+pytestmark = pytest.mark.django_db
+
+
+def client_of(cast: Cast, name: str) -> Client:
+    client = Client()
+    client.force_login(cast.users[name])
+    return client
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{}, {"level": 3, "share": 0.5, "board": True, "off": False},
+     {"a": "3", "b": "yes", "c": " x ", "d": '"q"', "e": ""}, {"site": "Köln = west", "sum": -4}],
+)  # fmt: skip
+def test_a_profile_reads_back_as_it_was_written(attributes: dict):
+    read = _read_profile(_profile_text(attributes))
+    assert [(name, value, type(value)) for name, value in read.items()] == [
+        (name, value, type(value)) for name, value in attributes.items()
+    ]
+
+
+def test_a_profile_is_written_on_the_page_of_its_line(cast: Cast):
+    carla, line = client_of(cast, "carla"), cast.aurora.lines["emil phone"]
+    address = reverse("line-admin", args=[line.id])
+    form = {"action": "profile", "profile-attributes": "level = 3\non_call = yes\n"}
+    assert carla.post(address, form).status_code == 302
+    assert profiles.of(line) == {"level": 3, "on_call": True}
+    assert "level = 3\non_call = yes" in carla.get(address).content.decode()
+    for wrong, said in (("level", "has no"), ("a = 1\na = 2", "is there twice"), ("a b = 1", "is no name")):
+        answer = carla.post(address, form | {"profile-attributes": wrong}).content.decode()
+        assert said in answer
+    assert profiles.of(line) == {"level": 3, "on_call": True}
+
+
+def test_the_operator_declares_and_withdraws_fields(cast: Cast):
+    olga, address = client_of(cast, "olga"), reverse("declared-fields")
+    assert "No field is declared" in olga.get(address).content.decode()
+    form = {"action": "declare", "declare-name": "profile.grade", "declare-kind": "name", "declare-label": "Grade",
+            "declare-choices": "A, b"}  # fmt: skip
+    assert olga.post(address, form).status_code == 302
+    field = DeclaredField.objects.get()
+    assert field.choices == ["a", "b"]
+    assert "profile.grade" in olga.get(address).content.decode()
+    assert "is named attributes.NAME" in olga.post(address, form | {"declare-name": "grade"}).content.decode()
+    assert olga.post(address, {"action": "withdraw", "field": field.id}).status_code == 302
+    assert not DeclaredField.objects.exists()
+    assert client_of(cast, "alice").get(address).status_code == 404
