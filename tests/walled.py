@@ -24,7 +24,7 @@ def steer(house: House, *rules: dict[str, Any]) -> SteeringVersion:
 
 def tariff(cast: Cast) -> PersonalTariff:
     """A gibibyte a month, then 1 cent a MiB; a minute for 6 cents, a message for 7."""
-    made = personal_tariffs.create_tariff(operator=cast.operator, name="Mine", currency="EUR", **IN_FEBRUARY)
+    made = personal_tariffs.create_tariff(operator=cast.operator, name="Evenings", currency="EUR", **IN_FEBRUARY)
     rates = [
         RateRow(Service.DATA, 10_000, 2**20),
         RateRow(Service.VOICE, 60_000, 60),
@@ -38,6 +38,7 @@ def tariff(cast: Cast) -> PersonalTariff:
 def account_of(cast: Cast, key: str = "P-1") -> PersonalAccount:
     """A personal account of somebody of Aurora, accepted, that may owe much."""
     person = cast.aurora.people[key]
+    PersonalAccount.objects.filter(person=person).update(opened_at=FEBRUARY, closed_at=FEBRUARY)  # the walk's
     opened = personal.open_account(
         person=person, tariff=tariff(cast), kind="postpaid", credit_limit_micros=10**9, **IN_FEBRUARY
     )
