@@ -379,6 +379,7 @@ SPECTACULAR_SETTINGS = {
         "LoanStateEnum": "balances.models.trading.LoanState",
         "StandingStateEnum": "balances.models.trading.StandingState",
         "ReleaseRuleEnum": "balances.models.buckets.ReleaseRule",
+        "MaskingRuleEnum": "balances.models.masking.MaskingRule",
         "NumberKindEnum": ["msisdn", "imsi"],
         "PersonalAccountKindEnum": "balances.models.personal.PersonalAccountKind",
         "PersonalEntryKindEnum": "balances.models.personal.PersonalEntryKind",

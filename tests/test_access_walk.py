@@ -348,10 +348,10 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("GET", "personal-tariffs/<int:pk>/versions"): ("personal tariff", Route(Verb.ADMINISTER)),
     ("POST", "personal-tariffs/<int:pk>/versions"): ("personal tariff", Route(Verb.ADMINISTER, answers=REFUSED)),
     ("POST", "personal-tariffs/<int:pk>/retire"): ("personal tariff", Route(Verb.ADMINISTER)),
-    **_noun("personal-accounts", "personal account", "olga"),
+    **_noun("personal-accounts", "personal account", "emil olga"),  # Emil's own
     ("POST", "personal-accounts"): ("", Route(Verb.ADMINISTER, answers=REFUSED)),
     **{
-        ("GET", f"personal-accounts/<int:pk>/{table}"): ("personal account", Route(may="olga"))
+        ("GET", f"personal-accounts/<int:pk>/{table}"): ("personal account", Route(may="emil olga"))
         for table in ("entries", "open-usage")
     },
     **{
