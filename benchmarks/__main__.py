@@ -39,12 +39,14 @@ def facts() -> dict:
 
 def figures() -> dict[str, Callable[[bool], Iterator[dict]]]:
     """All figures by name; imported late, when the settings have servers to point to."""
-    from benchmarks import event_to_browser, event_to_notice, limits, replay, reported_usage
+    from benchmarks import event_to_browser, event_to_notice, limits, replay, reported_usage, steering
 
     return {
         "reported_usage_worker": reported_usage.worker,
         "reported_usage_http": reported_usage.http,
         "limits": limits.measure,
+        "steering_decide": steering.decide,
+        "steering": steering.measure,
         "event_to_browser": event_to_browser.measure,
         "event_to_notice": event_to_notice.measure,
         "replay": replay.measure,

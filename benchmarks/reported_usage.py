@@ -12,7 +12,7 @@ import json
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from benchmarks import enterprises, programs
 from benchmarks.enterprises import Subject
 from portal import tokens
 from portal.charging import ingest, records
+from portal.charging.records import Usage
 from portal.models import Membership, Role, User
 
 
@@ -138,12 +139,14 @@ def _soak() -> dict:
     }
 
 
-def _charge(subjects: tuple[Subject, ...], events: int, batch: int) -> float:
-    """Let parts wait, then nudge; returns events a second until all are committed."""
+def _charge(
+    subjects: tuple[Subject, ...], events: int, batch: int, usage: Callable[..., list[Usage]] = enterprises.usage
+) -> float:
+    """Let parts wait, then nudge; returns events a second until all are committed. `usage`: what is charged."""
     before = _charged(subjects)
     with _without_nudges():
         for subject in subjects:
-            usages = enterprises.usage(subject, events // len(subjects), tag=f"w{next(_tags)}")
+            usages = usage(subject, events // len(subjects), tag=f"w{next(_tags)}")
             delivery = delivery_of(subject)
             for start in range(0, len(usages), batch):
                 ingest.accept(delivery=delivery, usages=usages[start : start + batch], at=datetime.now(UTC))
