@@ -48,6 +48,8 @@ def page_of(version: SteeringVersion) -> str:
 
 
 def test_it_shows_its_progress_and_what_would_change_side(cast: Cast, carla: Client, draft: SteeringVersion):
+    who_pays = carla.get(reverse("account-steering", args=[draft.steering.account_id])).content.decode()
+    assert page_of(draft) in who_pays
     assert "Not replayed yet" in carla.get(page_of(draft)).content.decode()
     assert carla.post(page_of(draft), {"action": "replay"}).status_code == 302
     panel = reverse("steering-replay-progress", args=[draft.id])
