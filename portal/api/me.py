@@ -12,11 +12,13 @@ from rest_framework.decorators import action
 from rest_framework.permissions import BasePermission
 from rest_framework.response import Response
 
-from balances.models import UsageRecord
+from balances.models import PersonalAccount, UsageRecord
 from balances.models.counters import Payer
 from balances.scope import Verb
-from balances.selectors import mine
+from balances.selectors import mine, statements
+from balances.selectors import payer as payers
 from balances.selectors.mine import MyCharge
+from balances.selectors.terms import progress_of, terms_at
 from balances.units import UNIT_NAMES
 from portal import contests
 from portal.api.access import IsPerson
@@ -25,7 +27,7 @@ from portal.api.permissions import HasVerb
 from portal.api.values import BIGINT_MOST, Body, IdFilter, Instant, ServiceField
 from portal.charging import reasons
 from portal.models import Contest, ContestState
-from portal.people import oneself
+from portal.people import Oneself, oneself
 
 MOST = 500
 
@@ -79,6 +81,120 @@ class MyChargesQuery(serializers.Serializer):
     limit = serializers.IntegerField(required=False, default=50, min_value=1, max_value=MOST)
 
 
+class PartSerializer(serializers.Serializer):
+    """What one payer has of a service."""
+
+    service = ServiceField()
+    units = serializers.IntegerField(help_text="Granted.")
+    refused_units = serializers.IntegerField()
+    open_units = serializers.IntegerField(help_text="On credit; of the company always 0.")
+
+
+class OwnPartSerializer(PartSerializer):
+    """The person's own part, with its money."""
+
+    amount_micros = serializers.IntegerField(source="micros")
+
+
+class AllowanceSerializer(serializers.Serializer):
+    """What a personal tariff includes in the month under way."""
+
+    name = serializers.CharField()
+    service = ServiceField()
+    granted_units = serializers.IntegerField()
+    used_units = serializers.IntegerField()
+
+
+class MyAccountSerializer(serializers.Serializer):
+    """The personal account now."""
+
+    id = serializers.IntegerField(source="account.id")
+    tariff = serializers.CharField(source="account.tariff.name")
+    kind = serializers.CharField(source="account.kind")
+    currency = serializers.CharField()
+    balance_micros = serializers.IntegerField(source="account.balance_micros", help_text="Below zero: owed.")
+    credit_limit_micros = serializers.IntegerField(source="account.credit_limit_micros")
+    accepted_at = serializers.DateTimeField(source="account.accepted_at", allow_null=True)
+    closed_at = serializers.DateTimeField(source="account.closed_at", allow_null=True)
+    month_start = serializers.DateTimeField(source="month.starts_at")
+    month_end = serializers.DateTimeField(source="month.ends_at")
+    allowances = AllowanceSerializer(many=True)
+
+
+class MineSerializer(serializers.Serializer):
+    """What a person of one enterprise reads of the cycle under way. Personal parts are empty without a proof."""
+
+    enterprise = serializers.IntegerField()
+    person = serializers.IntegerField()
+    is_proven = serializers.BooleanField()
+    as_of = serializers.DateTimeField()
+    company = PartSerializer(many=True)
+    own = OwnPartSerializer(many=True)
+    personal_account = MyAccountSerializer(allow_null=True)
+
+
+class SummarySerializer(serializers.Serializer):
+    """One entry an enterprise of which the caller is a person."""
+
+    results = MineSerializer(many=True)
+
+
+class StatementQuery(serializers.Serializer):
+    """Which month of which account."""
+
+    account = serializers.IntegerField(min_value=1, max_value=BIGINT_MOST, help_text="An own personal account.")
+    month = serializers.RegexField(r"^[0-9]{4}-[0-9]{2}$", required=False, help_text="2026-03; else the last one.")
+
+
+class StatementEntrySerializer(serializers.Serializer):
+    """A movement of money that is no usage."""
+
+    id = serializers.IntegerField()
+    kind = serializers.CharField()
+    micros = serializers.IntegerField()
+    balance_after_micros = serializers.IntegerField()
+    recorded_at = serializers.DateTimeField()
+    note = serializers.CharField()
+
+
+class StatedUsageSerializer(serializers.Serializer):
+    """Usage that was charged when it was recorded; with days where it was used before the month."""
+
+    service = ServiceField()
+    used_on = serializers.DateField(allow_null=True)
+    recorded_on = serializers.DateField(allow_null=True)
+    units = serializers.IntegerField()
+    covered_units = serializers.IntegerField()
+    amount_micros = serializers.IntegerField(source="micros")
+
+
+class OpenUsageSerializer(serializers.Serializer):
+    """Usage that nobody paid when it was recorded."""
+
+    usage_id = serializers.IntegerField()
+    service = ServiceField()
+    used_at = serializers.DateTimeField(source="starts_at")
+    units = serializers.IntegerField()
+    reason = serializers.CharField()
+    state = serializers.CharField()
+    amount_micros = serializers.IntegerField(allow_null=True)
+
+
+class StatementSerializer(serializers.Serializer):
+    """A civil month of a personal account, as it was recorded: opening money + movements + usage = closing money."""
+
+    account = serializers.IntegerField(source="account.id")
+    currency = serializers.CharField(source="account.tariff.currency")
+    starts_at = serializers.DateTimeField(source="month.starts_at")
+    ends_at = serializers.DateTimeField(source="month.ends_at")
+    opening_micros = serializers.IntegerField()
+    closing_micros = serializers.IntegerField()
+    entries = StatementEntrySerializer(many=True)
+    usage = StatedUsageSerializer(many=True)
+    late = StatedUsageSerializer(many=True)
+    open = OpenUsageSerializer(many=True)
+
+
 class Me(Endpoint):
     """What is the caller's own: only for people who are signed in, never by token."""
 
@@ -88,6 +204,46 @@ class Me(Endpoint):
     permission_classes = [HasVerb, IsPerson]
     filter_backends = ()
     pagination_class = None
+
+    @extend_schema(responses=SummarySerializer)
+    def list(self, request) -> Response:
+        """Read what is yours now.
+
+        What the company pays and what you pay yourself in the cycle under way, and your personal account.
+        """
+        found = [self._mine(one) for one in oneself(request.user, self.scope)]
+        return Response(SummarySerializer({"results": found}, context=self.get_serializer_context()).data)
+
+    def _mine(self, one: Oneself) -> dict[str, Any]:
+        """One person of one enterprise."""
+        ids, now = [one.person.id], self.now()
+        terms = terms_at(one.person.enterprise_id, now)
+        payer = payers.payer_of(self.scope, one.person.id, now) if one.is_proven else None
+        month, cycle = payer.month if payer else terms.cycle, terms.cycle
+        company = mine.company_part(self.scope, ids, cycle.starts_at, cycle.ends_at) if cycle else []
+        own = mine.personal_part(self.scope, ids, month.starts_at, month.ends_at) if one.is_proven and month else []
+        return {
+            "enterprise": one.person.enterprise_id, "person": one.person.id, "is_proven": one.is_proven,
+            "as_of": progress_of(one.person.enterprise_id).as_of, "company": company, "own": own,
+            "personal_account": payer,
+        }  # fmt: skip
+
+    @extend_schema(parameters=[StatementQuery], responses=StatementSerializer)
+    @action(detail=False)
+    def statement(self, request) -> Response:
+        """Read a month of your personal account.
+
+        A month that is over never changes: what is recorded later stands in the month in which it is.
+        """
+        query = self.query(StatementQuery)
+        own = PersonalAccount.objects.filter(person__in=self.scope.person_ids()).select_related("tariff")
+        account = self.find(own, pk=query["account"])
+        months = statements.months_of(account, self.now())
+        zone, wanted = payers.zone_of(account), query.get("month")
+        month = next((m for m in months if wanted in (None, f"{m.starts_at.astimezone(zone):%Y-%m}")), None)
+        if month is None:
+            raise Http404
+        return self.shown(statements.statement(self.scope, account, month), StatementSerializer)
 
     @extend_schema(parameters=[MyChargesQuery], responses=MyChargesSerializer)
     @action(detail=False)

@@ -89,3 +89,25 @@ def test_observers_and_other_houses_find_no_contest(emil: Employee) -> None:
     for name in ("dora", "bruno"):
         refusal(Api.of(emil.cast, name).get(f"/contests/{filed['id']}"), 404)
         refusal(Api.of(emil.cast, name).post(f"/contests/{filed['id']}/decide", {"uphold": True}), 404)
+
+
+def test_a_summary_has_both_payers_and_the_account(emil: Employee) -> None:
+    [mine] = read(Api.of(emil.cast, "emil").get("/me"))["results"]
+    assert mine["company"] == [{"service": "voice", "units": 60, "refused_units": 0, "open_units": 0}]
+    assert [(part["units"], part["amount_micros"]) for part in mine["own"]] == [(300, 500_000)]
+    assert mine["personal_account"]["balance_micros"] == 19_500_000
+    emil.cast.emil.claims.all().delete()
+    [named] = read(Api.of(emil.cast, "emil").get("/me"))["results"]
+    assert (named["is_proven"], named["own"], named["personal_account"]) == (False, [], None)
+
+
+def test_a_statement_adds_up_and_is_its_persons_alone(emil: Employee) -> None:
+    mine = Api.of(emil.cast, "emil")
+    shown = read(mine.get("/me/statement", account=emil.account.id))
+    moved = sum(entry["micros"] for entry in shown["entries"])
+    usage = sum(row["amount_micros"] for row in [*shown["usage"], *shown["late"]])
+    assert shown["opening_micros"] + moved - usage == shown["closing_micros"] == 19_500_000
+    assert read(mine.get("/me/statement", account=emil.account.id, month="2026-04"))["entries"][0]["kind"] == "top_up"
+    refusal(mine.get("/me/statement", account=emil.account.id, month="2020-01"), 404)
+    for name in ("alice", "olga"):
+        refusal(Api.of(emil.cast, name).get("/me/statement", account=emil.account.id), 404)
