@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from balances import personal, personal_tariffs
@@ -11,6 +11,7 @@ from balances.models import Person, PersonalAccount, PersonalAccountKind, Person
 from balances.personal_tariffs import AllowanceRow, RateRow
 from balances.units import MIB, Service
 from policies.models import PolicyState, Steering, SteeringVersion
+from portal import claims
 from portal.models import PersonClaim, User
 from tests.cast import ACTOR, Cast, House
 
@@ -25,11 +26,9 @@ SHARED = {
 
 
 def prove(user: User, person: Person) -> PersonClaim:
-    """The user has entered the code that the person was given."""
-    return PersonClaim.objects.create(
-        enterprise_id=person.enterprise_id, person=person, user=user, code_hash="", issued_at=BEGUN, issued_by=ACTOR,
-        expires_at=BEGUN + timedelta(days=30), confirmed_at=BEGUN,
-    )  # fmt: skip
+    """The user enters the code that the person is given."""
+    _, code = claims.issue(person=person, actor=ACTOR, at=BEGUN)
+    return claims.confirm(user=user, code=code, at=BEGUN)
 
 
 def tariff(cast: Cast) -> PersonalTariff:
@@ -81,8 +80,7 @@ class Employee:
 
 
 def employee(cast: Cast, **terms: Any) -> Employee:
-    """All of it; `missing`: what happens where he cannot pay."""
+    """All of it, with the proof that the cast has; `missing`: what happens where he cannot pay."""
     missing = terms.pop("missing", None)
-    prove(cast.emil, cast.aurora.people["P-1"])
     account = open_account(cast, cast.aurora.people["P-1"], **terms)
     return Employee(cast, account, steer(cast.aurora, CALLS, SHARED, missing=missing))

@@ -237,7 +237,7 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("GET", "me"): ("", Route(people_only=True)),
     ("GET", "me/charges"): ("", Route(people_only=True)),
     ("GET", "me/statement"): ("", Route(people_only=True, answers=REFUSED)),
-    **_noun("contests", "contest", NORTHS),
+    **_noun("contests", "contest", "alice carla emil olga"),
     ("POST", "contests"): ("", Route(answers=REFUSED, people_only=True)),
     ("POST", "contests/<int:pk>/decide"): ("contest", Route(may=NORTHS, answers=REFUSED)),
     **_noun("thresholds", "threshold", NORTHS_SEEN),

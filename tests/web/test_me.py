@@ -145,7 +145,6 @@ def test_usage_of_who_had_the_line_before_is_not_shown(emil: Employee):
 
 
 def test_nothing_is_charged_before_the_terms_are_accepted_as_shown(cast: Cast):
-    prove(cast.emil, cast.aurora.people["P-1"])
     account = open_account(cast, cast.aurora.people["P-1"], accepted=False)
     steer(cast.aurora, CALLS)
     client = signed_in(cast.emil)
@@ -163,7 +162,6 @@ def test_nothing_is_charged_before_the_terms_are_accepted_as_shown(cast: Cast):
 
 
 def test_nobody_accepts_for_somebody_else(cast: Cast):
-    prove(cast.emil, cast.aurora.people["P-1"])
     theirs = open_account(cast, cast.aurora.people["P-2"], accepted=False)
     sent = {"action": "accept", "accept-account": theirs.id, "accept-shown": "0"}
     assert signed_in(cast.emil).post(reverse("me"), sent).status_code == 404
