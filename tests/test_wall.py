@@ -281,8 +281,9 @@ MOVES = re.compile(r"usage-batches|personal-totals|/me/|/files/|operator/$|suspe
 VOLATILE = [
     re.compile(pattern)
     for pattern in (
-        r'name="csrfmiddlewaretoken" value="[^"]*"', r'nonce="[^"]*"', r"\d{1,2}:\d{2}(:\d{2})?",
-        r"\d{4}-\d{2}-\d{2}T[0-9:.+]+Z?", r'"(sequence|charge_sequence)": ?\d+', r'data-[a-z-]*sequence[a-z-]*="\d+"',
+        r"\d{4}-\d{2}-\d{2}T[0-9:.+]+Z?", r"\d{1,2}:\d{2}(:\d{2})?", r'nonce="[^"]*"',
+        r'name="(csrfmiddlewaretoken|[a-z]+-shown)" value="[^"]*"', r'"(sequence|charge_sequence)": ?\d+',
+        r'data-[a-z-]*sequence[a-z-]*="\d+"',
         r"(\d+|an?|one) ?\u202f?(s|min|seconds?|minutes?) ago", r"just now", r'X-CSRFToken[^}]*', r'"problem": "[^"]*"',
     )
 ]  # fmt: skip
@@ -302,7 +303,9 @@ def steady(pages: dict[str, str]) -> dict[str, str]:
 def test_managers_pages_and_notices_are_the_same_with_and_without_personal_usage(wall: Wall) -> None:
     run_jobs(wall)
     mail.outbox.clear()
-    before = {name: steady(look(wall, name)) for name in ("alice", "carla", "dora")}
+    for name in ("alice", "carla"):
+        look(wall, name)  # what is opened counts as read from then on
+    before = {name: steady(look(wall, name)) for name in ("alice", "carla")}
     notices = set(Notice.objects.values_list("key", flat=True))
     line = wall.things.cast.aurora.lines["emil phone"]
     evenings = [datetime.combine(days_ago(day), time(22, 13, 44), BERLIN) for day in range(1, 9)]
