@@ -96,7 +96,7 @@ class OwnPartSerializer(PartSerializer):
     amount_micros = serializers.IntegerField(source="micros")
 
 
-class AllowanceSerializer(serializers.Serializer):
+class MyAllowanceSerializer(serializers.Serializer):
     """What a personal tariff includes in the month under way."""
 
     name = serializers.CharField()
@@ -118,7 +118,7 @@ class MyAccountSerializer(serializers.Serializer):
     closed_at = serializers.DateTimeField(source="account.closed_at", allow_null=True)
     month_start = serializers.DateTimeField(source="month.starts_at")
     month_end = serializers.DateTimeField(source="month.ends_at")
-    allowances = AllowanceSerializer(many=True)
+    allowances = MyAllowanceSerializer(many=True)
 
 
 class MineSerializer(serializers.Serializer):
@@ -168,7 +168,7 @@ class StatedUsageSerializer(serializers.Serializer):
     amount_micros = serializers.IntegerField(source="micros")
 
 
-class OpenUsageSerializer(serializers.Serializer):
+class MyOpenUsageSerializer(serializers.Serializer):
     """Usage that nobody paid when it was recorded."""
 
     usage_id = serializers.IntegerField()
@@ -192,7 +192,7 @@ class StatementSerializer(serializers.Serializer):
     entries = StatementEntrySerializer(many=True)
     usage = StatedUsageSerializer(many=True)
     late = StatedUsageSerializer(many=True)
-    open = OpenUsageSerializer(many=True)
+    open = MyOpenUsageSerializer(many=True)
 
 
 class Me(Endpoint):
