@@ -31,13 +31,13 @@ class SteeringReplays(Endpoint):
     queryset = Steering.objects.select_related("account__enterprise").order_by("id")
     serializer_class = JobSerializer
 
-    @extend_schema(responses={200: JobSerializer(many=True)})
+    @extend_schema(summary="List the replays of who pays", responses={200: JobSerializer(many=True)})
     @action(detail=True, methods=["get"])
     def replays(self, request, pk: int) -> Response:
         """List the replays of the draft, or else of the latest version, latest first."""
         return self.page(steering_replays.of_version(self._latest(self.get_object())), JobSerializer)
 
-    @extend_schema(request=SteeringReplayBody, responses={201: JobSerializer})
+    @extend_schema(summary="Replay who pays", request=SteeringReplayBody, responses={201: JobSerializer})
     @replays.mapping.post
     def replay(self, request, pk: int) -> Response:
         """Replay the draft, or else the latest version, over stored usage.
