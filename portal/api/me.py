@@ -6,7 +6,7 @@ from typing import Any
 
 import django_filters
 from django.http import Http404
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.permissions import BasePermission
@@ -133,6 +133,7 @@ class MineSerializer(serializers.Serializer):
     personal_account = MyAccountSerializer(allow_null=True)
 
 
+@extend_schema_serializer(many=False)  # one object, though it answers a list's address
 class SummarySerializer(serializers.Serializer):
     """One entry an enterprise of which the caller is a person."""
 
