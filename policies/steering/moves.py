@@ -9,7 +9,7 @@ Django, no clock. Memory grows with lines, never with usage.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -79,10 +79,12 @@ class Sum:
     units: dict[int, int] = field(default_factory=dict)
     returned: dict[int, int] = field(default_factory=dict)
     saved_micros: int = 0
+    whose: set[int] = field(default_factory=set)  # people, or minus a line that nobody is known to use
 
     def add(self, one: Leaving) -> None:
         """Add an event."""
         self.events += 1
+        self.whose.add(one.person_id or -one.line_id)
         self.units[one.service] = self.units.get(one.service, 0) + one.units
         self.returned[one.service] = self.returned.get(one.service, 0) + one.freed.returned_units
         self.saved_micros += one.freed.saved_micros
@@ -94,6 +96,21 @@ class Sum:
             "units": _named(self.units),
             "returned_units": _named(self.returned),
             "saved_micros": self.saved_micros,
+        }
+
+    def is_many(self, days: int) -> bool:
+        """Whether it may be told although it says whom people called."""
+        return _is_many(self.events, len(self.whose), days)
+
+    def as_rounded(self, days: int) -> dict[str, Any]:
+        """As JSON, of many people only."""
+        if not self.is_many(days):
+            return {"events": None, "units": None, "returned_units": None, "saved_micros": None}
+        return {
+            "events": fives(self.events),
+            "units": {name: two_digits(units) for name, units in _named(self.units).items()},
+            "returned_units": {name: two_digits(units) for name, units in _named(self.returned).items()},
+            "saved_micros": two_digits(self.saved_micros),
         }
 
 
@@ -147,32 +164,59 @@ class Moves:
         coming.value_micros += value_micros
         coming.people.add(whose)
 
-    def as_data(self, *, days: int, lists_events: bool = True) -> dict[str, Any]:
-        """As JSON, behind the wall. `days`: over how many days; `lists_events`: single events are named."""
-        accounts = sorted(self.by_account.items(), key=lambda item: (-item[1].saved_micros, -item[1].events, item[0]))
+    def as_data(self, *, days: int, asks_numbers: bool = False) -> dict[str, Any]:
+        """As JSON, behind the wall. `days`: over how many days; `asks_numbers`: rules ask whom somebody called."""
+        told = self._of_many(days) if asks_numbers else self._one_by_one()
+        return {
+            "events": self.events,
+            **told,
+            "tariff": self._tariff_data(days, counts_events=not asks_numbers),
+            "coming": [self._coming_data(service, days) for service in SERVICE_NAMES],
+        }
+
+    def _one_by_one(self) -> dict[str, Any]:
+        """What would leave the company, by account, person and event."""
         people = sorted(self.by_person.items(), key=lambda item: (-item[1].saved_micros, -item[1].events, item[0][0]))
         listed = [entry[-1] for entry in sorted(self._listed, key=lambda entry: entry[:3], reverse=True)]
         return {
-            "events": self.events,
             "leaving": self.leaving.as_data(),
-            "accounts": [{"account": key, **one.as_data()} for key, one in accounts[:PLACES_MOST]],
+            "accounts": [{"account": key, **one.as_data()} for key, one in self._accounts()[:PLACES_MOST]],
             "people": [
                 {"line": line, "person": person, **one.as_data()} for (line, person), one in people[:PLACES_MOST]
             ],
             "people_count": len(self.by_person),
-            "listed": [_event(one) for one in listed] if lists_events else None,
-            "tariff": {
-                "events": self._tariff_events,
-                "unpriced_events": self._unpriced_events,
-                "micros": _told(self._tariff_events, len(self._payers), days, lambda: two_digits(self._tariff_micros)),
-            },
-            "coming": [self._coming_data(service, days) for service in SERVICE_NAMES],
+            "listed": [_event(one) for one in listed],
+        }
+
+    def _of_many(self, days: int) -> dict[str, Any]:
+        """What would leave the company in sums of many people: nobody learns from a draft whom somebody called."""
+        accounts = self._accounts()
+        told = [(key, one) for key, one in accounts if one.is_many(days)]
+        if len(accounts) == len(told) + 1:
+            told = told[:-1]  # else the one that is withheld would be the sum without the others
+        return {
+            "leaving": self.leaving.as_rounded(days),
+            "accounts": [{"account": key, **one.as_rounded(days)} for key, one in told[:PLACES_MOST]],
+            "people": None,
+            "people_count": None,
+            "listed": None,
+        }
+
+    def _accounts(self) -> list[tuple[int, Sum]]:
+        return sorted(self.by_account.items(), key=lambda item: (-item[1].saved_micros, -item[1].events, item[0]))
+
+    def _tariff_data(self, days: int, *, counts_events: bool) -> dict[str, Any]:
+        is_many = _is_many(self._tariff_events, len(self._payers), days)
+        return {
+            "events": self._tariff_events if counts_events else None,
+            "unpriced_events": self._unpriced_events if counts_events else None,
+            "micros": two_digits(self._tariff_micros) if is_many else None,
         }
 
     def _coming_data(self, service: int, days: int) -> dict[str, Any]:
         """What would come to the company of a service; None where too little is moved to be told, or nothing is."""
         coming = self._coming.get(service, _Coming())
-        many = _told(coming.records, len(coming.people), days, lambda: True)
+        many = _is_many(coming.records, len(coming.people), days)
         return {
             "service": SERVICE_NAMES[service],
             "records": fives(coming.records) if many else None,
@@ -192,9 +236,8 @@ def two_digits(amount: int) -> int:
     return (amount + step // 2) // step * step
 
 
-def _told(records: int, people: int, days: int, figure: Callable[[], Any]) -> Any:
-    is_many = records >= RECORDS_LEAST and people >= PEOPLE_LEAST and days >= DAYS_LEAST
-    return figure() if is_many else None
+def _is_many(records: int, people: int, days: int) -> bool:
+    return records >= RECORDS_LEAST and people >= PEOPLE_LEAST and days >= DAYS_LEAST
 
 
 def _named(units: Mapping[int, int]) -> dict[str, int]:

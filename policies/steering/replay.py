@@ -73,7 +73,13 @@ class StoredRecord(NamedTuple):
     @property
     def attributes(self) -> dict[str, Any] | None:
         """What else the network's message said."""
-        return json.loads(self.message) if self.message else None
+        return json.loads(self.message, parse_int=_number) if self.message else None
+
+
+def _number(digits: str) -> int | float:
+    """A number without a point, as it was sent: whole ones have 64 bits at most; PostgreSQL writes 1e300 in full."""
+    whole = int(digits)
+    return whole if -(2**63) <= whole < 2**64 else float(digits)
 
 
 @dataclass(slots=True)

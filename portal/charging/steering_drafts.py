@@ -30,7 +30,7 @@ from portal.charging.steering_replaying import (
     usage_of_record,
 )
 
-#: Fields that read whom somebody called: with them single events would tell digits that are masked.
+#: Fields that read whom somebody called: with them single events and people would tell digits that are masked.
 _OF_NUMBERS = frozenset({"other_party", "list", "directory"})
 
 
@@ -45,7 +45,7 @@ class Plan:
     since: datetime
     read_from: datetime
     until: datetime
-    lists_events: bool
+    asks_numbers: bool
 
     def count(self) -> int:
         """How many charge lines of the company are read."""
@@ -89,10 +89,19 @@ class DraftReplay:
         budgets = [budget for book in books for budget in budgets_of(book)]
         is_shared = any(budget.account_id in above for budget in budgets)
         reads_use = any(deciding.steering.reads_use for deciding in self._visible)
-        reads_numbers = any(fields_read(rule.when) & _OF_NUMBERS for rule in loading.terms_of(draft).rules)
+        first = read_from(draft.enterprise_id, since, budgets, reads_use=reads_use)
+        chained = {account_id, *above}.union(*told.values())
+        asks_numbers = any(
+            fields_read(rule.when) & _OF_NUMBERS
+            for book in books
+            if book is not None
+            for version in book.versions
+            if version.account_id in chained and version.ends > first
+            for rule in version.terms.rules
+        )
         return Plan(
-            draft.enterprise_id, account_id, frozenset(told), None if is_shared else sorted(told), since,
-            read_from(draft.enterprise_id, since, budgets, reads_use=reads_use), until, not reads_numbers,
+            draft.enterprise_id, account_id, frozenset(told), None if is_shared else sorted(told), since, first, until,
+            asks_numbers,
         )  # fmt: skip
 
     def take(self, events: list[StoredEvent]) -> int:

@@ -94,14 +94,14 @@ def run(job: Job, *, stop_at: float) -> bool:
     job.total = replay.plan.count()
     job.save(update_fields=["total", "touched_at"])
     moves = steering_drafts.run(replay, progress=lambda done: jobs.advance(job, cursor=done, counts={}))
-    told = moves.as_data(days=job.parameters["days"], lists_events=replay.plan.lists_events)
+    told = moves.as_data(days=job.parameters["days"], asks_numbers=replay.plan.asks_numbers)
     jobs.finish(job, counts={"replay": _named(told)}, at=datetime.now(UTC))
     return False
 
 
 def _named(told: dict) -> dict:
     """The result with names of lines, people and accounts as they are now."""
-    rows = [*told["accounts"], *told["people"], *(told["listed"] or [])]
+    rows = [*told["accounts"], *(told["people"] or []), *(told["listed"] or [])]
     accounts = Account.objects.in_bulk({row["account"] for row in rows if "account" in row})
     lines = Line.objects.in_bulk({row["line"] for row in rows if "line" in row})
     people = Person.objects.in_bulk({row["person"] for row in rows if row.get("person")})

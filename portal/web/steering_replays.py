@@ -103,9 +103,9 @@ def _replayed(request: HttpRequest, version: SteeringVersion, *, manages: bool) 
     job = steering_replays.of_version(version).first()
     found = job.counts.get("replay") if job and job.state == JobState.DONE else None
     if found:
-        for row in (*found["accounts"], *found["people"], found["leaving"]):
-            row["moved"] = _by_service(row["units"])
-            row["returned"] = _by_service(row["returned_units"])
+        for row in (*found["accounts"], *(found["people"] or []), found["leaving"]):
+            row["moved"] = _by_service(row["units"] or {})
+            row["returned"] = _by_service(row["returned_units"] or {})
         for row in (*found["coming"], *(found["listed"] or [])):
             row["service_code"] = int(SERVICES_BY_NAME[row["service"]])
         for row in found["listed"] or []:

@@ -11,6 +11,7 @@ from balances import inventory
 from balances.models import UsageRecord
 from policies.models import SteeringVersion
 from policies.steering import publishing
+from policies.steering.moves import Sum
 from portal.charging import steering_drafts
 from tests.cast import ACTOR
 from tests.charging.small_world import START, World
@@ -33,9 +34,18 @@ def drafted(world: World, *rules: dict[str, Any], account: str = "R", default: A
     )
 
 
+def planned(draft: SteeringVersion) -> steering_drafts.DraftReplay:
+    return steering_drafts.DraftReplay(draft, since=START - timedelta(days=DAYS), until=START + HOUR)
+
+
+def leaving(draft: SteeringVersion) -> Sum:
+    """What would leave the company, as it is counted: more than is told."""
+    return steering_drafts.run(planned(draft)).leaving
+
+
 def replayed(draft: SteeringVersion) -> dict[str, Any]:
-    replay = steering_drafts.DraftReplay(draft, since=START - timedelta(days=DAYS), until=START + HOUR)
-    return steering_drafts.run(replay).as_data(days=DAYS, lists_events=replay.plan.lists_events)
+    replay = planned(draft)
+    return steering_drafts.run(replay).as_data(days=DAYS, asks_numbers=replay.plan.asks_numbers)
 
 
 def test_what_would_leave_the_company_is_told_by_account_person_and_event(world: World):
@@ -121,16 +131,35 @@ def test_no_draft_tells_whether_one_person_did_something(world: World):
     assert split_of("secret") == [("personal", 5)]
     told.append([replayed(drafted(world, *rules)) for rules in asked])
     charge(world, used("after", "b", 3, START - HOUR / 2))
-    with_secret = [replayed(drafted(world, *rules)) for rules in asked]
+    with_secret = [leaving(drafted(world, *rules)) for rules in asked]
     assert told[0] == told[1]
-    units = [one["leaving"]["units"] for one in with_secret]
-    assert units == [{}, {"data": 1}, {"data": 1}, {"data": 3}], "the secret took nothing of these budgets"
+    units = [one.units for one in with_secret]
+    assert units == [{}, {1: 1}, {1: 1}, {1: 3}], "the secret took nothing of these budgets"
 
 
-def test_whom_somebody_called_is_not_told_event_by_event(world: World):
+WITHHELD = {"events": None, "units": None, "returned_units": None, "saved_micros": None}
+
+
+@pytest.mark.parametrize("standing", ["", "R", "N"])
+def test_whom_somebody_called_is_told_neither_event_by_event_nor_by_person(world: World, standing: str):
+    """Digits of the company's calls are masked: no draft tells them, nor one beside a rule that stands on its way."""
     person_on(world, "a")
     event(world, "x", "a", 5, START - HOUR, service="voice", other_party="4930123")
-    assert replayed(drafted(world, {"when": "other_party starts 4930", "pays": "personal"}))["listed"] is None
+    asking = {"when": "other_party is 4930123", "pays": "personal"}
+    if standing:
+        steer(world, standing, asking, effective_at=START + HOUR)
+    draft = drafted(world, {"when": "service is voice", "pays": "personal"} if standing else asking, account="N")
+    assert leaving(draft).events == 1
+    found = replayed(draft)
+    assert (found["leaving"], found["accounts"], found["people"], found["listed"]) == (WITHHELD, [], None, None)
+
+
+def test_a_rule_beside_the_draft_that_asks_whom_somebody_called_withholds_nothing(world: World):
+    person_on(world, "a")
+    event(world, "x", "a", 5, START - HOUR, service="voice", other_party="4930123")
+    steer(world, "S", {"when": "other_party is 4930123", "pays": "personal"})
+    found = replayed(drafted(world, {"when": "service is voice", "pays": "personal"}, account="N"))
+    assert (found["leaving"]["events"], len(found["people"]), len(found["listed"])) == (1, 1, 1)
 
 
 def test_a_budget_above_is_used_up_by_others_too(world: World):

@@ -18,7 +18,7 @@ from balances.models import ContractVersion, PersonalAccount, UsagePart, UsageRe
 from balances.personal_tariffs import AllowanceRow, RateRow
 from balances.units import Service
 from policies.models import NumberListEntry, PolicyState, Steering, Trip
-from policies.steering import number_lists, publishing, replaying, trips
+from policies.steering import declared, number_lists, publishing, replaying, trips
 from policies.steering.replay import Expected, Report, StoredEvent, StoredLine, StoredRecord, difference
 from portal.charging import ingest, pipeline, steering_replaying
 from portal.charging.records import decode_payload, read_mapping
@@ -391,6 +391,48 @@ def test_without_the_part_that_it_came_in_an_event_of_one_payer_is_decided_by_it
     UsagePart.objects.all().delete()
     report = replayed(world)
     assert (report.events, report.personal_lines, report.differing_events) == (1, 1, 0)
+
+
+#: What a message may hold under one name: numbers and flags as such, and as texts of them; and what is neither.
+HELD: list[Any] = [
+    None, 0, 1, 7, 2**53, 6.5, 1.5e300, -3, "7", " 7 ", "6.5", "", True, False, "yes", "No", "1", [7], {"a": 7},
+]  # fmt: skip
+TYPED = [
+    "attributes.seats at_least 7", "attributes.seats below 7", "not attributes.seats is 7", "attributes.private is yes",
+    "not attributes.private is no", "attributes.plain at_least 1", "attributes.plain is 7", "attributes.code starts 7",
+    "profile.level at_least 3", "profile.onsite is yes", "not profile.onsite is yes",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("is_sent_kept", [True, False])
+@pytest.mark.parametrize("condition", TYPED)
+def test_numbers_and_flags_are_read_again_as_what_they_are(world: World, condition: str, is_sent_kept: bool):
+    """Also by the records alone, as drafts read them: those hold JSON, in which 7, "7" and true are three values."""
+    for name, kind in (
+        ("attributes.seats", "number"), ("attributes.private", "flag"), ("attributes.code", "digits"),
+        ("profile.level", "number"), ("profile.onsite", "flag"),
+    ):  # fmt: skip
+        declared.declare(operator=world.operator, name=name, kind=kind, label=name, actor=ACTOR, at=START)
+    for line, said in (("a", {"level": 3, "onsite": True}), ("b", {"level": "2", "onsite": "no"})):
+        person_on(world, line)
+        profiles.set_profile(line=world.lines[line], attributes=said, actor=ACTOR, at=START - HOUR)
+    steer(world, "R", {"when": condition, "pays": "personal"})
+    sent = [
+        read_mapping({
+            "source_record_id": f"{line}{number}", "msisdn": NUMBERS[line], "service": "data", "units": 3,
+            "started_at": START - HOUR, "attributes": dict.fromkeys(("seats", "private", "plain", "code"), value),
+        })
+        for line in "ab" for number, value in enumerate(HELD)
+    ]  # fmt: skip
+    delivery = ingest.Delivery(world.operator.id, world.enterprise.id, world.sources["one"], "test")
+    ingest.accept(delivery=delivery, usages=sent, at=START)
+    pipeline.drain(world.enterprise.id, clock=lambda: START)
+    if not is_sent_kept:
+        UsagePart.objects.all().delete()
+    report = replayed(world)
+    sound(world, report)
+    assert report.events == 2 * len(HELD)
+    assert 0 < report.personal_lines < report.events
 
 
 def test_the_stream_gives_an_event_of_both_payers_once_as_it_was_sent(world: World, monkeypatch: pytest.MonkeyPatch):

@@ -62,7 +62,39 @@ def test_the_dearest_events_are_listed_and_memory_is_bounded():
         moves.leave(leaving(usage, saved=usage))
     listed = moves.as_data(days=90)["listed"]
     assert [row["usage"] for row in listed] == list(range(LISTED_MOST + 49, 49, -1))
-    assert moves.as_data(days=90, lists_events=False)["listed"] is None
+
+
+@pytest.mark.parametrize(
+    ("people", "days"), [([], 90), ([1], 90), ([1, 2, 3, 4], 90), ([1] * 50, 90), ([1, 2, 3, 4, 5], DAYS_LEAST - 1)]
+)
+def test_of_whom_somebody_called_nothing_and_too_little_look_the_same(people: list[int], days: int):
+    """A draft that names a number, and a person, asks for digits that are masked."""
+    moves = Moves()
+    for usage, person in enumerate(people):
+        moves.leave(leaving(usage, person=person))
+    assert moves.as_data(days=days, asks_numbers=True) == Moves().as_data(days=days, asks_numbers=True)
+
+
+def test_of_whom_many_called_rounded_sums_are_told_and_no_account_is_what_the_others_lack():
+    moves = Moves()
+    for usage in range(23):
+        moves.leave(leaving(usage, saved=111, person=usage % 8 + 1, account_id=3 + usage % 2, tariff=None))
+    moves.leave(leaving(99, person=9, account_id=5))
+    data = moves.as_data(days=90, asks_numbers=True)
+    assert data["leaving"] == {
+        "events": 25, "units": {"data": 96}, "returned_units": {"data": 24}, "saved_micros": 2700,
+    }  # fmt: skip
+    assert data["accounts"] == []
+    assert (data["people"], data["people_count"], data["listed"]) == (None, None, None)
+    assert data["tariff"] == {"events": None, "unpriced_events": None, "micros": None}
+
+
+def test_accounts_of_many_people_are_told_although_rules_ask_whom_somebody_called():
+    moves = Moves()
+    for usage in range(27):
+        moves.leave(leaving(usage, person=usage + 1, account_id=3 + usage % 2))
+    rows = moves.as_data(days=90, asks_numbers=True)["accounts"]
+    assert [(row["account"], row["events"], row["saved_micros"]) for row in rows] == [(3, 15, 1400), (4, 15, 1300)]
 
 
 def test_what_people_have_is_told_of_many_only_and_rounded():
