@@ -101,9 +101,11 @@ def row_of(state: LimitState, terms: Terms, at: datetime) -> Row:
     """A limit as tables show it."""
     currency = terms.currency
     badge, icon = limit_words.STANDING_BADGES[state.standing]
-    said = [limit_words.amount(state.limit, figure, currency) for figure in (state.used, state.bound, state.left)]
+    used, bound, left = (
+        limit_words.amount(state.limit, figure, currency) for figure in (state.used, state.bound, state.left)
+    )
     outlook = limit_words.outlook(state.outlook(at), terms.zone)
-    return Row(state, *said, limit_words.marks(state.limit, currency), badge, icon, outlook)
+    return Row(state, used, bound, left, limit_words.marks(state.limit, currency), badge, icon, outlook)
 
 
 # --- an account's, a line's ------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from django.shortcuts import render
 from balances.models import Line, PersonAssignment
 from balances.scope import Scope, Verb
 from balances.selectors import mine
-from balances.selectors.terms import terms_at
+from balances.selectors.terms import Terms, terms_at
 from policies import consent, selectors
 from policies.models import Limit, Trip
 from portal.web.limits import Row, row_of
@@ -68,18 +68,18 @@ def _line(scope: Scope, row: PersonAssignment, now: datetime) -> MyLine:
     terms = terms_at(row.enterprise_id, now)
     since, until = row.during.lower, row.during.upper
     is_mine = (since is None or since <= now) and (until is None or until > now)
-    limits = _limits(scope, row.line, now, terms.currency) if is_mine else []
+    limits = _limits(scope, row.line, terms, now) if is_mine else []
     is_seen = Line.objects.within(scope).filter(id=row.line_id).exists()
     return MyLine(row.line, terms.zone, since, until, limits, is_seen)
 
 
-def _limits(scope: Scope, line: Line, now: datetime, currency: str) -> list[MyLimit]:
+def _limits(scope: Scope, line: Line, terms: Terms, now: datetime) -> list[MyLimit]:
     rows = list(selectors.of_line(scope, line)[:MOST_LIMITS])
     mine_to_ease = set(
         Limit.objects.within(scope, Verb.MANAGE).filter(id__in=[row.id for row in rows]).values_list("id", flat=True)
     )
     return [
-        MyLimit(row_of(state, currency), state.limit.id in mine_to_ease and consent.asks_for_consent(state.limit))
+        MyLimit(row_of(state, terms, now), state.limit.id in mine_to_ease and consent.asks_for_consent(state.limit))
         for state in selectors.states(rows, now)
     ]
 

@@ -13,7 +13,8 @@ from django.urls import reverse
 
 from balances import inventory, personal
 from balances.models import PersonalAccount, PersonalEntry, UsageRecord
-from balances.units import MIB
+from balances.units import MIB, Service
+from policies import limits
 from tests.cast import ACTOR, Cast
 from tests.employee import CALLS, Employee, employee, open_account, prove, steer
 from tests.web.usage import charge, used
@@ -260,6 +261,17 @@ def test_lines_say_since_when_and_with_which_device(emil: Employee):
     assert "Mine since 1 Feb 2026" in page
     assert "Fairphone 6" in page
     assert "No trip is declared" in page
+
+
+def test_lines_show_their_limits_with_what_is_used_of_them(emil: Employee):
+    phone = emil.cast.aurora.lines["emil phone"]
+    limits.make(
+        line=phone, name="Data of the phone", service=Service.DATA, measure="units", amount=120 * MIB, window="cycle",
+        percents=(80, 100), action="notify", actor=ACTOR, at=datetime.now(UTC),
+    )  # fmt: skip
+    page = words(emil.cast.emil, "me-lines")
+    assert "Data of the phone" in page
+    assert "60 MiB of 120 MiB · 50 %" in page
 
 
 def test_pages_cost_the_same_however_much_was_used(emil: Employee, django_assert_max_num_queries):
