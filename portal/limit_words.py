@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 from balances.pace import Estimate, Outlook
 from policies.decision import Action
 from policies.marks import Standing
-from policies.models import Limit, Measure, Window
+from policies.models import Limit, Measure, RestrictionAction, Window
 from policies.selectors import LimitState
+from policies.stopping import Room
 from portal import figures
 
 WINDOW_WORDS = {
@@ -28,6 +29,28 @@ BEYOND_WORDS = {
     Action.CONSENT: "usage stops until somebody consents",
     Action.SUSPEND: "the line is suspended for every service",
     Action.STEER_PERSONAL: "the rest is left to the person",
+}
+#: The same, to who uses the line.
+MINE_WORDS = {
+    Action.NOTIFY: "people are told, and it runs on",
+    Action.OVERAGE: "it runs on, and costs your company more",
+    Action.THROTTLE: "your line is slowed down",
+    Action.BLOCK_NEW: "nothing new can be begun; what runs may end",
+    Action.STOP_NOW: "it stops at once",
+    Action.CONSENT: "it stops until somebody agrees to more",
+    Action.SUSPEND: "your line stops for every service",
+    Action.STEER_PERSONAL: "you pay the rest yourself",
+}
+ROOM_WORDS = {
+    Room.ROOM: ("ok", "circle-check", "there is room"),
+    Room.NEAR: ("near", "triangle-alert", "nearly used up"),
+    Room.USED_UP: ("used-up", "circle-slash", "used up"),
+}
+RESTRICTION_WORDS = {
+    RestrictionAction.THROTTLE: "slowed down",
+    RestrictionAction.BLOCKED: "blocked",
+    RestrictionAction.REDIRECTED: "stopped until somebody agrees to more",
+    RestrictionAction.SUSPENDED: "suspended",
 }
 STANDING_BADGES = {
     Standing.OK: ("ok", "circle-check"),
@@ -70,6 +93,18 @@ def window(limit: Limit) -> str:
 def beyond(limit: Limit) -> str:
     """What happens beyond it."""
     return BEYOND_WORDS[Action(limit.action)]
+
+
+def to_me(limit: Limit) -> str:
+    """What happens beyond it, to who uses the line."""
+    return MINE_WORDS[Action(limit.action)]
+
+
+def of_whom(limit: Limit) -> str:
+    """Who counts towards it, to one of them: all of North Field together."""
+    if limit.account is not None:
+        return f"all of {limit.account.name} together"
+    return f"all lines with the tag “{limit.tag}” together" if limit.tag else "this line alone"
 
 
 def marks(limit: Limit, currency: str) -> str:

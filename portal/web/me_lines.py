@@ -16,8 +16,10 @@ from balances.selectors import mine
 from balances.selectors.terms import Terms, terms_at
 from policies import consent, selectors
 from policies.models import Limit, Trip
+from portal import limit_words
 from portal.web.limits import Row, row_of
 from portal.web.me import mine_page, selves
+from portal.web.me_stopping import Stopping, stopping_of
 
 MOST_LIMITS, MOST_TRIPS = 50, 50
 
@@ -28,6 +30,11 @@ class MyLimit:
 
     row: Row
     may_consent: bool
+
+    @property
+    def to_me(self) -> str:
+        """What happens beyond it, to the reader."""
+        return limit_words.to_me(self.row.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,7 @@ class MyLine:
     until: datetime | None
     limits: list[MyLimit]
     is_seen: bool
+    stopping: Stopping | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +78,13 @@ def _line(scope: Scope, row: PersonAssignment, now: datetime) -> MyLine:
     is_mine = (since is None or since <= now) and (until is None or until > now)
     limits = _limits(scope, row.line, terms, now) if is_mine else []
     is_seen = Line.objects.within(scope).filter(id=row.line_id).exists()
-    return MyLine(row.line, terms.zone, since, until, limits, is_seen)
+    stopping = stopping_of(row.line, terms, now) if is_mine else None
+    return MyLine(row.line, terms.zone, since, until, limits, is_seen, stopping)
 
 
 def _limits(scope: Scope, line: Line, terms: Terms, now: datetime) -> list[MyLimit]:
-    rows = list(selectors.of_line(scope, line)[:MOST_LIMITS])
+    """The line's own; those above it count what others use, too, whatever else the reader may see of them."""
+    rows = list(selectors.of_line(scope, line).filter(line=line)[:MOST_LIMITS])
     mine_to_ease = set(
         Limit.objects.within(scope, Verb.MANAGE).filter(id__in=[row.id for row in rows]).values_list("id", flat=True)
     )
