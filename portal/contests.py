@@ -3,7 +3,8 @@
 Owns: filing with what the person lets managers see, deciding, and carrying a decision out: upheld, the same units come
 in as a record of the source *Corrections*, which charging gives to the company whatever rules and limits say; once that
 is charged, what it cost the person comes back in one transaction with the contest's last state. So it happens once,
-however often it is tried and wherever it is killed. Whoever filed a contest does not decide it. docs/byod.md
+however often it is tried and wherever it is killed. Whoever filed a contest does not decide it, nor does a token of
+theirs. docs/byod.md
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from balances.units import SERVICE_NAMES
 from policies.conditions.places import country_of
 from portal.charging import ingest, records
 from portal.charging.state import CORRECTIONS
-from portal.models import Contest, ContestState
+from portal.models import ApiToken, Contest, ContestState
 
 log = structlog.get_logger(__name__)
 
@@ -114,7 +115,7 @@ def decide(*, contest: Contest, uphold: bool, answer: str, actor: str, at: datet
     answer = fields.text(answer, field="answer", label="The answer", most=TEXT_LENGTH, required=not uphold)
     with locks.enterprise(contest.enterprise_id):
         contest = Contest.objects.select_for_update().get(id=contest.id)
-        if contest.filed_by.partition(" ")[0] == actor.partition(" ")[0]:
+        if _who(contest.filed_by) == _who(actor):
             raise OwnContest("You have filed this yourself: somebody else has to decide it.")
         if contest.state != ContestState.OPEN:
             if contest.decided_by == actor and (contest.state == ContestState.DECLINED) is not uphold:
@@ -167,6 +168,14 @@ def suspended(contest: Contest) -> SuspendedUsage | None:
 
 
 # --- inside ----------------------------------------------------------------------------------------------------------
+
+
+def _who(actor: str) -> str:
+    """Whom an actor's act is: a token acts for the user who made it."""
+    who = actor.partition(" ")[0]
+    kind, _, number = who.partition(":")
+    maker = ApiToken.objects.filter(id=number).values_list("created_by", flat=True).first() if kind == "token" else None
+    return f"user:{maker}" if maker else who
 
 
 def _refuse(usage: UsageRecord, person: Person, at: datetime) -> None:

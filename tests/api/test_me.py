@@ -12,6 +12,7 @@ from balances.scope import Verb
 from portal import contests
 from portal.api.endpoints import Endpoint
 from portal.charging import pipeline
+from portal.models import Membership, Role
 from tests.api.client import Api, ids, read, refusal
 from tests.cast import Cast, issue_token
 from tests.employee import Employee, employee
@@ -76,6 +77,18 @@ def test_an_objection_is_filed_and_decided_and_only_its_person_reads_the_money(e
     assert read(mine.get(f"/contests/{filed['id']}"))["refunded_micros"] == 500_000
     seen = read(manager.get(f"/contests/{filed['id']}"))
     assert (seen["state"], seen["refunded_micros"]) == ("corrected", None)
+
+
+def test_nobody_decides_what_they_have_filed_by_a_token_of_theirs_either(emil: Employee) -> None:
+    house = emil.cast.aurora.enterprise
+    Membership.objects.create(user=emil.cast.emil, role=Role.OWNER, enterprise=house)  # people may be managers, too
+    _, own_token = issue_token(emil.cast, emil.cast.emil, Verb.VIEW, Verb.MANAGE, enterprise=house)
+    _, other_token = issue_token(emil.cast, emil.cast.alice, Verb.VIEW, Verb.MANAGE, enterprise=house)
+    [filed] = read(Api.of(emil.cast, "emil").post("/contests", {"usage": [own()], "reason": "A customer."}), 201)
+    for mine in (Api.of(emil.cast, "emil"), Api.bearing(own_token)):
+        assert refusal(mine.post(f"/contests/{filed['id']}/decide", {"uphold": True}), 422)["code"] == "own_contest"
+    decided = read(Api.bearing(other_token).post(f"/contests/{filed['id']}/decide", {"uphold": True}))
+    assert decided["state"] == "upheld"
 
 
 def test_only_charges_that_one_pays_oneself_can_be_contested(emil: Employee) -> None:
