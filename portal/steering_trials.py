@@ -2,14 +2,14 @@
 
 Owns: reading what was asked into a usage record, and leaving out what is behind the wall (docs/byod.md): of what a
 person would pay a manager sees that the person pays and for how much usage, neither price nor whether there is an
-account or money in it, nor cuts that come from that account. `portal.charging.steering_trial` charges it, and keeps
-nothing.
+account or money in it. `portal.charging.steering_trial` charges it as if people had used nothing and could pay
+anything, and keeps nothing: so no question tells what somebody did, and asking is not audited.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -148,7 +148,7 @@ def tried(
 ) -> Trial:
     """Who would pay, as far as `scope` may see it; at the end of the event, where that is still to come."""
     ends = records.parse_canonical(usage.ended_at or usage.used_at)
-    foreseen = steering_trial.foresee(line=line, usage=usage, at=max(now, ends), instead=draft)
+    foreseen = steering_trial.foresee(line=line, usage=usage, at=max(now, ends), instead=draft, is_walled=True)
     ids = {asked.version.id for asked in foreseen.asked}
     ids |= {leg.rule_id // NUMBERS for leg in foreseen.legs if leg.rule_id}
     rules = _Rules(scope, line.enterprise_id, ids)
@@ -158,8 +158,7 @@ def tried(
     )
     if not foreseen.is_charged:
         return Trial(usage.service, (), asked, foreseen.reason, foreseen.detail)
-    legs = tuple(_shown(leg, rules) for leg in foreseen.legs)
-    return Trial(usage.service, _joined(legs), asked)
+    return Trial(usage.service, tuple(_shown(leg, rules) for leg in foreseen.legs), asked)
 
 
 class _Rules:
@@ -194,36 +193,4 @@ def _shown(leg: ForeseenLeg, rules: _Rules) -> ShownLeg:
     return ShownLeg(
         leg.starts_at, leg.ends_at, False, leg.units, leg.refused_units, leg.covered_units, leg.amount_micros,
         leg.value_micros, rule, leg.part, tuple(sentences),
-    )  # fmt: skip
-
-
-def _joined(legs: tuple[ShownLeg, ...]) -> tuple[ShownLeg, ...]:
-    """The legs with those made one that only the person's account cut: same payer, rule, part and reasons."""
-    kept: list[ShownLeg] = []
-    for leg in legs:
-        twin = next((place for place, other in enumerate(kept) if _goes_on(other, leg)), None)
-        if twin is None:
-            kept.append(leg)
-        else:
-            kept[twin] = _together(kept[twin], leg)
-    return tuple(sorted(kept, key=lambda leg: (leg.starts_at, leg.is_personal)))
-
-
-def _goes_on(leg: ShownLeg, after: ShownLeg) -> bool:
-    is_same = (leg.is_personal, leg.rule, leg.part, leg.reasons) == (
-        after.is_personal, after.rule, after.part, after.reasons,
-    )  # fmt: skip
-    return is_same and leg.rule is not None and leg.ends_at == after.starts_at
-
-
-def _together(leg: ShownLeg, after: ShownLeg) -> ShownLeg:
-    def summed(one: int | None, other: int | None) -> int | None:
-        return None if one is None or other is None else one + other
-
-    return replace(
-        leg, ends_at=after.ends_at, units=leg.units + after.units,
-        refused_units=summed(leg.refused_units, after.refused_units),
-        covered_units=summed(leg.covered_units, after.covered_units),
-        amount_micros=summed(leg.amount_micros, after.amount_micros),
-        value_micros=summed(leg.value_micros, after.value_micros),
     )  # fmt: skip

@@ -30,13 +30,16 @@ from balances.models import AuditEvent, UsageBatch, UsageRecord
 from balances.models.counters import Payer
 from balances.models.usage import _WalledQuerySet
 from balances.scope import ScopedQuerySet, Verb
+from policies.steering import publishing
 from portal import figures
+from portal.api.endpoints import Endpoint
 from portal.charging import charger, pipeline
 from portal.charging import tasks as charging_tasks
 from portal.models import Delivery, Notice
 from portal.notices import deliver, forecast, outbox, watch, webhooks
-from tests import walled
-from tests.cast import build, issue_token
+from tests import employee, walled
+from tests.api.client import Api, read
+from tests.cast import Cast, build, issue_token
 from tests.live.socket import opened
 from tests.test_access_walk import ROUTES, SCREENS, Things, filled
 from tests.web import usage as web_usage
@@ -327,3 +330,83 @@ def test_an_employee_sees_nothing_personal_of_another(wall: Wall) -> None:
     cast.emil.claims.all().delete()  # named an employee by the employer, and no more
     assert not found_by(wall, look(wall, "emil"))
     assert Client().get(f"/usage/{wall.personal[0].id}/").status_code == 302
+
+
+MIB = 2**20
+#: The person pays first, then the company; and both by percent.
+PEOPLE_FIRST: list[dict[str, Any]] = [
+    {"name": "Cut", "when": "service is data and time within 18:00-18:10", "pays": "corporate"},
+    {
+        "name": "Daily",
+        "when": "service is data",
+        "pays": [{"payer": "personal", "units": 50 * MIB, "every": "lifetime", "of": "person"}, {"payer": "corporate"}],
+    },
+    {
+        "name": "Worth",
+        "when": "service is messaging",
+        "pays": [{"payer": "personal", "micros": 500_000, "every": "lifetime", "of": "line"}, {"payer": "corporate"}],
+    },
+    {"name": "Shared", "when": "service is voice",
+     "pays": [{"payer": "corporate", "percent": 60}, {"payer": "personal"}]},
+]  # fmt: skip
+#: The same budgets, asked as if they were the company's.
+COMPANY_FIRST = [
+    rule if isinstance(rule["pays"], str) else rule | {"pays": [
+        part | {"payer": "corporate" if part["payer"] == "personal" else "personal"} for part in rule["pays"]
+    ]}
+    for rule in PEOPLE_FIRST
+]  # fmt: skip
+
+
+@pytest.mark.django_db
+def test_no_made_up_event_tells_what_a_person_used_or_can_pay(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oracle: an event of which the company's part is what the person's budget does not cover any more."""
+    monkeypatch.setattr(Endpoint, "clock", staticmethod(lambda: datetime.now(UTC)))
+    phone = cast.aurora.lines["emil phone"]
+    employee.steer(cast.aurora, *PEOPLE_FIRST)
+    draft = publishing.save_draft(
+        account=cast.aurora.root, rules=COMPANY_FIRST, actor="user:0 Test", at=datetime.now(UTC)
+    )
+    begins = datetime.combine(days_ago(-1), time(17, 30), BERLIN)
+    session = {"started_at": begins.isoformat(), "ended_at": (begins + timedelta(hours=1)).isoformat()}
+    asked = [
+        {"line": phone.id, "started_at": begins.isoformat(), **event, "draft": by}
+        for event in (
+            {"service": "data", "units": 100 * MIB},
+            {"service": "data", "units": 100 * MIB, **session},
+            {"service": "messaging", "units": 100},
+            {"service": "voice", "units": 1},
+        )
+        for by in (None, draft.id)
+    ]
+    alice = Api.of(cast, "alice")
+
+    def answers() -> list[Any]:
+        return [read(alice.post("/steering-trials", event)) for event in asked]
+
+    without_account = answers()
+    employee.open_account(cast, cast.aurora.people["P-1"])
+    assert answers() == without_account
+    web_usage.charge(
+        cast.aurora,
+        web_usage.used(phone, "data", 17 * MIB),
+        web_usage.used(phone, "messaging", 1),
+        web_usage.used(phone, "voice", 61),
+    )
+    assert UsageRecord.objects.filter(payer=Payer.PERSONAL).count() == 3
+    assert answers() == without_account
+    units = [[leg["units"] for leg in one["legs"]] for one in without_account]
+    assert units[0] == [50 * MIB, 50 * MIB]
+    assert units[6] == [1]
+
+
+@pytest.mark.django_db
+def test_what_is_left_of_the_companys_own_budget_is_told(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Endpoint, "clock", staticmethod(lambda: datetime.now(UTC)))
+    phone = cast.aurora.lines["emil phone"]
+    parts = [{"payer": "corporate", "units": 50 * MIB, "every": "lifetime", "of": "line"}, {"payer": "personal"}]
+    employee.steer(cast.aurora, {"name": "Daily", "when": "service is data", "pays": parts})
+    web_usage.charge(cast.aurora, web_usage.used(phone, "data", 17 * MIB))
+    event = {"line": phone.id, "service": "data", "units": 100 * MIB, "started_at": datetime.now(UTC).isoformat()}
+    legs = read(Api.of(cast, "alice").post("/steering-trials", event))["legs"]
+    assert [(leg["payer"], leg["units"]) for leg in legs] == [("corporate", 33 * MIB), ("personal", 67 * MIB)]

@@ -429,7 +429,11 @@ class SteeringTrials(Endpoint):
         ],
     )
     def create(self, request) -> Response:
-        """Ask who would pay: cuts, payers, split to the unit, the rule and the truth of each comparison."""
+        """Ask who would pay: cuts, payers, split to the unit, the rule and the truth of each comparison.
+
+        Budgets that people take up, and percents, count as unused, and people as able to pay: nothing that is asked
+        tells what anybody used.
+        """
         values = self.body(SteeringTrialBody)
         line, draft = values["line"], values.get("draft")
         if not Account.objects.within(self.scope).filter(id=line.account_id).exists():

@@ -1,11 +1,13 @@
 """Who would pay for a made-up event, or for a real one under other rules: charged by the real charger, nothing is kept.
 
 Owns: a rolled-back look ahead for the form that asks, with what each rule in reach says to the event. Takes no lock, so
-what it says holds for this moment only. What is shown of it to whom is its caller's matter (docs/byod.md, The wall).
+what it says holds for this moment only. `is_walled`: it knows nothing that people do for themselves, so that whatever
+is asked tells nothing of it (docs/byod.md, The wall); what is shown of the rest to whom is its caller's matter.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,12 +17,15 @@ from django.db import connection, transaction
 from balances.models import ChargingState, Line
 from balances.units import price_micros
 from policies.conditions import Traced
-from policies.models import SteeringVersion
-from policies.steering.book import StandingVersion
+from policies.models import BudgetMeasure, SteeringVersion
+from policies.steering.book import StandingVersion, SteeringBook
+from policies.steering.rules import CORPORATE, Missing
 from portal.charging import reasons as wording
+from portal.charging.budgets import Budgets
 from portal.charging.charger import Charger
 from portal.charging.group import CannotCharge, Part, Seen
-from portal.charging.records import Usage, parse_canonical
+from portal.charging.personal import PersonalBook, PersonalLeg
+from portal.charging.records import END, Usage, parse_canonical
 from portal.charging.state import EnterpriseState
 
 
@@ -79,11 +84,14 @@ class Foreseen:
 
 
 def foresee(
-    *, line: Line, usage: Usage, at: datetime, instead: SteeringVersion | None = None, own_id: str = ""
-) -> Foreseen:
+    *, line: Line, usage: Usage, at: datetime, instead: SteeringVersion | None = None, own_id: str = "",
+    is_walled: bool = False,
+) -> Foreseen:  # fmt: skip
     """Who would pay `usage` (a normalised record of the line) if it came at `at`.
 
     `instead`: a draft in place of its account's published rules. `own_id`: an identity that counts as free.
+    `is_walled`: as if people could pay anything and had used nothing; a draft's budgets count as theirs, too, where a
+    published rule has the same one for them.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         charging = ChargingState.objects.get(enterprise_id=line.enterprise_id)
@@ -91,8 +99,12 @@ def foresee(
         state.refresh(
             cursor, charging.configuration_version, charging.charge_sequence, at + settings.USAGE_FUTURE_TOLERANCE
         )
+        published = state.steering.book if state.steering is not None else None
         if instead is not None:
             state.steer_by(instead)
+        if is_walled and state.steering is not None:
+            state.steering.budgets = _CompanysBudgets(line.enterprise_id, published, state.steering.book)
+            state.personal = _Anybody(line.enterprise_id)
         trial = _Trial(cursor, line.enterprise_id, state, at)
         trial.own_id, trial.seen = own_id or usage.source_record_id, []
         asked = trial.asked(usage)
@@ -134,6 +146,46 @@ class _Trial(Charger):
             found.append(Asked(version, number, rule.name, rule.is_fixed, holds, tuple(comparisons), decides))
             decided = decided or decides
         return tuple(found)
+
+
+class _Anybody(PersonalBook):
+    """Personal accounts that pay whatever comes, and of which nothing cuts a session: they tell nothing of any."""
+
+    def ready(self, cursor, person_ids: Collection[int]) -> None:
+        """Nothing of anybody is asked for."""
+
+    def charge(
+        self, cursor, *, person_id: int | None, service: int, zone_id: int, units: int, starts: str,
+        missing: Missing, value: Callable[[int], int],
+    ) -> PersonalLeg:  # fmt: skip
+        """All of it is granted."""
+        return PersonalLeg(units=units)
+
+    def turns_between(self, person_id: int | None, starts: str, ends: str, known: str = END) -> list[str]:
+        """None."""
+        return []
+
+
+class _CompanysBudgets(Budgets):
+    """Budgets that have taken up what they have where only the company ever had a part of them, and else nothing."""
+
+    def __init__(self, enterprise_id: int, *books: SteeringBook | None):
+        super().__init__(enterprise_id)
+        self._peoples = {
+            (budget.steering_id, budget.name)
+            for book in books
+            if book is not None
+            for version in book.versions
+            for number, rule in ((0, None), *enumerate(version.terms.rules, start=1))
+            for outcome in (version.outcome_of(number, rule),)
+            for place, budget in outcome.budgets.items()
+            if outcome.parts[place - 1].payer != CORPORATE or budget.measure == BudgetMeasure.SHARED
+        }
+
+    def _of(self, cursor, period) -> dict[int, int]:
+        if (period.steering_id, period.name) in self._peoples:
+            return self._used.setdefault(period, {})
+        return super()._of(cursor, period)
 
 
 def _legs(seen: list[Seen], ended_at: str) -> list[ForeseenLeg]:
