@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import connections
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
+#: How long a page may take to say what is expected of it: a stack, a browser and other tests may share two cores.
+PATIENCE_MS = 15_000
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +20,7 @@ def browser(browser_executable: str) -> Iterator[Browser]:
     """Chromium, once a module. Playwright's loop runs in this thread, so Django has to be told that all is well."""
     before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser_executable, args=["--no-sandbox"])
         yield chromium

@@ -77,3 +77,34 @@ def test_everything_of_ones_own_can_be_read_on_a_small_phone(
     page.get_by_role("button", name="Ask").click()
     expect(page.get_by_role("heading", name="It would be so")).to_be_visible()
     looked_at(page, "me-ask")
+
+
+def test_an_objection_on_the_phone_is_upheld_on_the_desk_and_the_money_is_back(
+    browser: Browser, stack: Stack, cast: Cast, complaints: Complaints
+):
+    phone = signed_in(browser, stack, cast.emil, complaints, SMALL_PHONE)
+    expect(phone.get_by_text("€16.50 left")).to_be_visible()
+    phone.goto(f"{stack.url}/me/charges/?payer=me&service=voice")
+    phone.locator(".my-charge").first.click()
+    expect(phone.get_by_text("Rule “Private numbers” of Aurora AG.", exact=True)).to_be_visible()
+    phone.get_by_text("The company should have paid this").click()
+    phone.get_by_label("Why should the company pay it?").fill("A customer called back.")
+    looked_at(phone, "me-contest")
+    phone.get_by_role("button", name="Object").click()
+    expect(phone.get_by_text("Objected, not decided yet")).to_be_visible()
+    desk = signed_in(browser, stack, cast.carla, complaints)
+    desk.goto(f"{stack.url}/accounts/{cast.aurora.accounts['NORTH'].id}/contests/")
+    expect(desk.get_by_text("A customer called back.")).to_be_visible()
+    expect(desk.get_by_text("498912345")).to_have_count(0)
+    looked_at(desk, "contests")
+    desk.get_by_role("button", name="The company pays").click()
+    expect(desk.get_by_text("Decided. The company pays it.")).to_be_visible()
+    for _ in range(60):
+        phone.goto(f"{stack.url}/me/")
+        if phone.get_by_text("€17.00 left").count():
+            break
+        phone.wait_for_timeout(1000)
+    expect(phone.get_by_text("€17.00 left")).to_be_visible()
+    expect(phone.locator(".my-charge", has_text="€0.50").get_by_text("Upheld and given back")).to_be_visible()
+    expect(phone.get_by_role("region", name="My objections").get_by_text("Upheld and given back")).to_be_visible()
+    looked_at(phone, "me-after")
