@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from balances.models import Account, Line
+from balances.models import Account, Line, UsageRecord
+from balances.models.counters import Payer
 from balances.models.usage import ChargeLine
 from balances.scope import Scope
 from balances.selectors import charges
@@ -58,9 +59,18 @@ def usage(request: HttpRequest, usage_id: int) -> HttpResponse:
             "currency": terms.currency,
             "can_see_account": account is not None,
             "can_see_line": Line.objects.within(scope).filter(id=record.line_id).exists(),
+            "try_account_id": _may_be_tried_at(scope, record),
             "attributes": json.dumps(record.attributes, indent=2, ensure_ascii=False) if record.attributes else "",
         },
     )
+
+
+def _may_be_tried_at(scope: Scope, record: UsageRecord) -> int | None:
+    """The account at whose rules a record of the company can be tried, changed: that of its line today, in reach."""
+    if record.payer != Payer.CORPORATE:
+        return None
+    lines = Line.objects.within(scope).filter(id=record.line_id, account__in=Account.objects.within(scope))
+    return lines.values_list("account_id", flat=True).first()
 
 
 def _sentences(reasons: str, explanation: Explanation, names: dict[str, str]) -> list[str]:

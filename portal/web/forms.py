@@ -18,14 +18,17 @@ from portal.web import quantities
 
 Made = TypeVar("Made")
 LOCAL = "%Y-%m-%dT%H:%M"
+LOCAL_SECONDS = f"{LOCAL}:%S"
 
 
 class CivilTimeField(forms.DateTimeField):
-    """A time as clocks of the form's zone show it; becomes an aware instant."""
+    """A time as clocks of the form's zone show it; becomes an aware instant. `to_the_second`: as usage is told."""
 
-    def __init__(self, **options):
-        options.setdefault("widget", forms.DateTimeInput(attrs={"type": "datetime-local", "step": 60}, format=LOCAL))
-        options.setdefault("input_formats", [LOCAL, "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"])
+    def __init__(self, *, to_the_second: bool = False, **options):
+        self.format = LOCAL_SECONDS if to_the_second else LOCAL
+        attributes = {"type": "datetime-local", "step": 1 if to_the_second else 60}
+        options.setdefault("widget", forms.DateTimeInput(attrs=attributes, format=self.format))
+        options.setdefault("input_formats", [LOCAL, LOCAL_SECONDS, "%Y-%m-%d %H:%M"])
         super().__init__(**options)
         self.zone = ZoneInfo("UTC")
 
@@ -46,7 +49,7 @@ class CivilTimeField(forms.DateTimeField):
 
     def prepare_value(self, value: Any) -> Any:
         """The instant as the zone's clocks show it."""
-        return value.astimezone(self.zone).strftime(LOCAL) if isinstance(value, datetime) else value
+        return value.astimezone(self.zone).strftime(self.format) if isinstance(value, datetime) else value
 
 
 class PortalForm(forms.Form):

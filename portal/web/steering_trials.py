@@ -9,6 +9,7 @@ from django import forms
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from balances import masking
 from balances.errors import Refused
 from balances.models import Line, UsageRecord
 from balances.models.counters import Payer
@@ -45,8 +46,8 @@ class TrialForm(PortalForm):
         label="Service", choices=[(str(number), figures.SERVICE_WORDS[number]) for number in SERVICE_NAMES]
     )
     amount = forms.CharField(label="How much", max_length=40, help_text="500 MiB, 10 min, 1.")
-    starts_at = CivilTimeField(label="Begins")
-    ends_at = CivilTimeField(label="Ends", required=False, help_text="Empty: at once.")
+    starts_at = CivilTimeField(label="Begins", to_the_second=True)
+    ends_at = CivilTimeField(label="Ends", required=False, help_text="Empty: at once.", to_the_second=True)
     where = forms.CharField(
         label="Where", max_length=20, required=False, help_text="A country such as FR, or a network such as 20801. "
         "Empty: at home."
@@ -145,7 +146,7 @@ def _digits(text: str) -> str:
 
 
 def _start(request: HttpRequest, scope: Scope, account, lines) -> dict[str, Any]:
-    """What the form begins with: a real usage record of the company, or a line."""
+    """What the form begins with: a real usage record of the company, as far as the reader sees it, or a line."""
     if number := request.GET.get("line"):
         line = lines.filter(id=read_number(number)).first()
         return {"line": f"+{line.msisdn}"} if line else {}
@@ -157,6 +158,7 @@ def _start(request: HttpRequest, scope: Scope, account, lines) -> dict[str, Any]
     record = known.filter(id=read_number(number), line__in=lines).select_related("line").first()
     if record is None:
         raise Http404("Not in reach.")
+    masking.show([record], scope)
     attributes = dict(record.attributes or {})
     return {
         "line": f"+{record.line.msisdn}",

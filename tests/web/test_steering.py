@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from zoneinfo import ZoneInfo
 
@@ -376,6 +376,35 @@ def test_a_real_event_of_the_company_is_the_start_without_its_other_party(cast: 
     south = reverse("account-steering-try", args=[cast.aurora.accounts["SOUTH"].id])
     assert client_of(cast, "alice").get(south, {"usage": record.id}).status_code == 404
     assert client_of(cast, "dora").get(south, {"usage": record.id}).status_code == 404
+
+
+def test_a_real_event_is_begun_with_as_far_as_the_reader_sees_it_and_to_the_second(cast: Cast, carla: Client):
+    emil, number = cast.aurora.lines["emil phone"], "4930123456"
+    inventory.change_person(line=emil, person=cast.aurora.people["P-1"], actor=ACTOR, at=FEBRUARY)
+    steered(cast, [{"name": "Far", "when": "other_party starts (4989)", "pays": "personal"}])
+    at = datetime.now(UTC).replace(second=17, microsecond=0) - timedelta(hours=1)
+    ended_at = (at + timedelta(seconds=102)).isoformat()
+    says = {"called": f"+{number}", "route": [f"tel:{number}"]}
+    charge(
+        cast.aurora,
+        used(emil, "voice", 120, at, other_party=number, attributes=says, ended_at=ended_at),
+        used(emil, "voice", 120, at, other_party="4989123456"),
+    )
+    address = reverse("account-steering-try", args=[cast.aurora.accounts["NORTH"].id])
+    company, personal = UsageRecord.objects.order_by("payer")
+    page = unescape(carla.get(address, {"usage": company.id}).content.decode())
+    assert number not in page
+    assert '"called": "+4930123…"' in page
+    assert '"route": ["tel:4930123…"]' in page
+    local = at.astimezone(ZoneInfo("Europe/Berlin")).replace(tzinfo=None)
+    assert f'value="{local.isoformat()}"' in page
+    assert f'value="{(local + timedelta(seconds=102)).isoformat()}"' in page
+    for name in ("carla", "alice", "olga", "emil"):
+        assert client_of(cast, name).get(address, {"usage": personal.id}).status_code == 404, name
+    offered = reverse("usage", args=[company.id])
+    there = reverse("account-steering-try", args=[emil.account_id])
+    assert f'href="{there}?usage={company.id}"' in carla.get(offered).content.decode()
+    assert there not in client_of(cast, "emil").get(offered).content.decode()
 
 
 def test_choices_offer_what_is_declared_and_lists_by_name(cast: Cast):
