@@ -2,13 +2,15 @@
 
 Owns: sums by account and person of what would leave the company, which the company's own usage says in full; and sums
 of what would come to it, which only personal usage says: those are told for the whole replay, rounded, and of many
-people together, or not at all. Nothing tells "none" from "too few", so that no draft asks about one person. Pure: no
-Django, no clock. Memory grows with lines, never with usage.
+people together of whom none has most of it, or not at all; nor where rules name a line, a device or whom somebody
+called, which would put somebody among decoys. Nothing tells "none" from "too few". Pure: no Django, no clock. Memory
+grows with lines, never with usage.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -72,6 +74,26 @@ def freed(rated: Rated, asked_units: int, left_units: int) -> Freed:
 
 
 @dataclass(slots=True)
+class _Crowd:
+    """How much of a sum is whose. What nobody is known to have used makes no crowd: lines can be had without people."""
+
+    records: Counter[int] = field(default_factory=Counter)
+    units: dict[int, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def add(self, person_id: int | None, service: int, units: int) -> None:
+        """Add an event of somebody's."""
+        if person_id is not None:
+            self.records[person_id] += 1
+            self.units[service][person_id] += units
+
+    def is_many(self, days: int) -> bool:
+        """Whether they are many, and none of them has more than half."""
+        if self.records.total() < RECORDS_LEAST or len(self.records) < PEOPLE_LEAST or days < DAYS_LEAST:
+            return False
+        return not any(2 * max(shares.values()) > shares.total() for shares in (self.records, *self.units.values()))
+
+
+@dataclass(slots=True)
 class Sum:
     """Events that would leave the company, added up."""
 
@@ -79,12 +101,12 @@ class Sum:
     units: dict[int, int] = field(default_factory=dict)
     returned: dict[int, int] = field(default_factory=dict)
     saved_micros: int = 0
-    whose: set[int] = field(default_factory=set)  # people, or minus a line that nobody is known to use
+    crowd: _Crowd = field(default_factory=_Crowd)
 
     def add(self, one: Leaving) -> None:
         """Add an event."""
         self.events += 1
-        self.whose.add(one.person_id or -one.line_id)
+        self.crowd.add(one.person_id, one.service, one.units)
         self.units[one.service] = self.units.get(one.service, 0) + one.units
         self.returned[one.service] = self.returned.get(one.service, 0) + one.freed.returned_units
         self.saved_micros += one.freed.saved_micros
@@ -100,7 +122,7 @@ class Sum:
 
     def is_many(self, days: int) -> bool:
         """Whether it may be told although it says whom people called."""
-        return _is_many(self.events, len(self.whose), days)
+        return self.crowd.is_many(days)
 
     def as_rounded(self, days: int) -> dict[str, Any]:
         """As JSON, of many people only."""
@@ -121,7 +143,7 @@ class _Coming:
     records: int = 0
     units: int = 0
     value_micros: int = 0
-    people: set[int] = field(default_factory=set)
+    crowd: _Crowd = field(default_factory=_Crowd)
 
 
 @dataclass(slots=True)
@@ -134,7 +156,7 @@ class Moves:
     by_person: dict[tuple[int, int | None], Sum] = field(default_factory=dict)
     _coming: dict[int, _Coming] = field(default_factory=dict)
     _listed: list[tuple[int, int, int, Leaving]] = field(default_factory=list)
-    _payers: set[int] = field(default_factory=set)
+    _tariff_crowd: _Crowd = field(default_factory=_Crowd)
     _tariff_micros: int = 0
     _tariff_events: int = 0
     _unpriced_events: int = 0
@@ -149,29 +171,32 @@ class Moves:
         else:
             self._tariff_events += 1
             self._tariff_micros += one.tariff_micros
-            self._payers.add(one.person_id or 0)
+            self._tariff_crowd.add(one.person_id, one.service, one.units)
         entry = (one.freed.saved_micros, one.units, one.usage_id, one)
         if len(self._listed) < LISTED_MOST:
             heapq.heappush(self._listed, entry)
         else:
             heapq.heappushpop(self._listed, entry)
 
-    def come(self, *, service: int, whose: int, units: int, value_micros: int) -> None:
-        """Note personal usage of which so many units would be the company's. `whose`: a person, or minus a line."""
+    def come(self, *, service: int, person_id: int, units: int, value_micros: int) -> None:
+        """Note usage that a person was granted, of which so many units would be the company's."""
         coming = self._coming.setdefault(service, _Coming())
         coming.records += 1
         coming.units += units
         coming.value_micros += value_micros
-        coming.people.add(whose)
+        coming.crowd.add(person_id, service, units)
 
-    def as_data(self, *, days: int, asks_numbers: bool = False) -> dict[str, Any]:
-        """As JSON, behind the wall. `days`: over how many days; `asks_numbers`: rules ask whom somebody called."""
+    def as_data(self, *, days: int, asks_numbers: bool = False, names_one: bool = False) -> dict[str, Any]:
+        """As JSON, behind the wall. `days`: over how many days; `asks_numbers`: rules ask whom somebody called;
+        `names_one`: they name lines or devices."""
+        is_withheld = asks_numbers or names_one
         told = self._of_many(days) if asks_numbers else self._one_by_one()
         return {
             "events": self.events,
             **told,
             "tariff": self._tariff_data(days, counts_events=not asks_numbers),
-            "coming": [self._coming_data(service, days) for service in SERVICE_NAMES],
+            "coming": [self._coming_data(service, 0 if is_withheld else days) for service in SERVICE_NAMES],
+            "coming_is_withheld": is_withheld,
         }
 
     def _one_by_one(self) -> dict[str, Any]:
@@ -206,7 +231,7 @@ class Moves:
         return sorted(self.by_account.items(), key=lambda item: (-item[1].saved_micros, -item[1].events, item[0]))
 
     def _tariff_data(self, days: int, *, counts_events: bool) -> dict[str, Any]:
-        is_many = _is_many(self._tariff_events, len(self._payers), days)
+        is_many = self._tariff_crowd.is_many(days)
         return {
             "events": self._tariff_events if counts_events else None,
             "unpriced_events": self._unpriced_events if counts_events else None,
@@ -216,7 +241,7 @@ class Moves:
     def _coming_data(self, service: int, days: int) -> dict[str, Any]:
         """What would come to the company of a service; None where too little is moved to be told, or nothing is."""
         coming = self._coming.get(service, _Coming())
-        many = _is_many(coming.records, len(coming.people), days)
+        many = coming.crowd.is_many(days)
         return {
             "service": SERVICE_NAMES[service],
             "records": fives(coming.records) if many else None,
@@ -234,10 +259,6 @@ def two_digits(amount: int) -> int:
     """An amount, rounded half up to two significant digits."""
     step = 10 ** max(len(str(amount)) - 2, 0)
     return (amount + step // 2) // step * step
-
-
-def _is_many(records: int, people: int, days: int) -> bool:
-    return records >= RECORDS_LEAST and people >= PEOPLE_LEAST and days >= DAYS_LEAST
 
 
 def _named(units: Mapping[int, int]) -> dict[str, int]:

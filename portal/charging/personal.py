@@ -241,6 +241,10 @@ class PersonalBook:
                 reason = OpenReason.CLOSED
         return None, reason
 
+    def has_account(self, person_id: int | None, starts: str) -> bool:
+        """Whether a person has an account that pays at an instant."""
+        return person_id is not None and self._account_at(person_id, starts)[0] is not None
+
     def price_at(self, person_id: int | None, service: int, zone_id: int, starts: str) -> Price | None:
         """What a person would pay by the tariff of the account that pays at an instant, without its allowances."""
         account = self._account_at(person_id, starts)[0] if person_id is not None else None

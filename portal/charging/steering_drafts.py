@@ -32,6 +32,8 @@ from portal.charging.steering_replaying import (
 
 #: Fields that read whom somebody called: with them single events and people would tell digits that are masked.
 _OF_NUMBERS = frozenset({"other_party", "list", "directory"})
+#: Fields that name one line or device: of a draft or what it replaces, they would ask about one person among decoys.
+_OF_ONE = frozenset({"line", "device.imei"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Plan:
     read_from: datetime
     until: datetime
     asks_numbers: bool
+    names_one: bool
 
     def count(self) -> int:
         """How many charge lines of the company are read."""
@@ -91,17 +94,18 @@ class DraftReplay:
         reads_use = any(deciding.steering.reads_use for deciding in self._visible)
         first = read_from(draft.enterprise_id, since, budgets, reads_use=reads_use)
         chained = {account_id, *above}.union(*told.values())
-        asks_numbers = any(
-            fields_read(rule.when) & _OF_NUMBERS
+        read = [
+            (version.account_id, fields_read(rule.when))
             for book in books
             if book is not None
             for version in book.versions
             if version.account_id in chained and version.ends > first
             for rule in version.terms.rules
-        )
+        ]
         return Plan(
             draft.enterprise_id, account_id, frozenset(told), None if is_shared else sorted(told), since, first, until,
-            asks_numbers,
+            any(fields & _OF_NUMBERS for _, fields in read),
+            any(fields & _OF_ONE for place, fields in read if place == account_id),
         )  # fmt: skip
 
     def take(self, events: list[StoredEvent]) -> int:
@@ -155,9 +159,17 @@ class DraftReplay:
             self._count(self._whole, event, lines)
         if not is_told or after <= before or all(record.payer == COMPANY for record in event.records):
             return
-        whose = next((one.person_id for one in event.records if one.payer == PERSON), None) or -event.line_id
-        value = price_micros(after - before, *self._rates[lines[0].rate_id])
-        self.moves.come(service=event.service, whose=whose, units=after - before, value_micros=value)
+        person_id = next((one.person_id for one in event.records if self._is_paid(one)), None)
+        if person_id is not None:
+            units = after - before
+            value = price_micros(units, *self._rates[lines[0].rate_id])
+            self.moves.come(service=event.service, person_id=person_id, units=units, value_micros=value)
+
+    def _is_paid(self, record: StoredRecord) -> bool:
+        """Whether a person who had accepted an account by then was granted something: others are easily made up."""
+        if record.payer != PERSON or not any(line.units for line in record.lines):
+            return False
+        return self._facts.personal.has_account(record.person_id, canonical_time(record.used_at))
 
     @staticmethod
     def _count(pair: tuple[Deciding, Deciding], event: StoredEvent, lines: list[StoredLine]) -> None:

@@ -94,7 +94,8 @@ def run(job: Job, *, stop_at: float) -> bool:
     job.total = replay.plan.count()
     job.save(update_fields=["total", "touched_at"])
     moves = steering_drafts.run(replay, progress=lambda done: jobs.advance(job, cursor=done, counts={}))
-    told = moves.as_data(days=job.parameters["days"], asks_numbers=replay.plan.asks_numbers)
+    plan = replay.plan
+    told = moves.as_data(days=job.parameters["days"], asks_numbers=plan.asks_numbers, names_one=plan.names_one)
     jobs.finish(job, counts={"replay": _named(told)}, at=datetime.now(UTC))
     return False
 

@@ -62,7 +62,8 @@ def steer(
 def event(world: World, name: str, line: str, units: int, at: datetime, **said: Any) -> None:
     """Deliver and charge a record with whatever else a network's message says of it."""
     sent = {
-        "source_record_id": name, "msisdn": NUMBERS[line], "service": "data", "units": units, "started_at": at, **said,
+        "source_record_id": name, "msisdn": NUMBERS.get(line, line), "service": "data", "units": units,
+        "started_at": at, **said,
     }  # fmt: skip
     delivery = ingest.Delivery(world.operator.id, world.enterprise.id, world.sources["one"], "test")
     ingest.accept(delivery=delivery, usages=[read_mapping(sent)], at=START)

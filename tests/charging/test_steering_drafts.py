@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from balances import inventory
-from balances.models import UsageRecord
+from balances import inventory, personal, personal_tariffs
+from balances.models import Person, UsageRecord
+from balances.personal_tariffs import RateRow
+from balances.units import Service
 from policies.models import SteeringVersion
-from policies.steering import publishing
+from policies.steering import number_lists, publishing
 from policies.steering.moves import Sum
 from portal.charging import steering_drafts
 from tests.cast import ACTOR
-from tests.charging.small_world import START, World
+from tests.charging.small_world import BOUNDARIES, START, World
 from tests.charging.steered import event, person_on, split_of, steer
 from tests.charging.test_pipeline import charge, used
 
@@ -45,7 +47,8 @@ def leaving(draft: SteeringVersion) -> Sum:
 
 def replayed(draft: SteeringVersion) -> dict[str, Any]:
     replay = planned(draft)
-    return steering_drafts.run(replay).as_data(days=DAYS, asks_numbers=replay.plan.asks_numbers)
+    plan = replay.plan
+    return steering_drafts.run(replay).as_data(days=DAYS, asks_numbers=plan.asks_numbers, names_one=plan.names_one)
 
 
 def test_what_would_leave_the_company_is_told_by_account_person_and_event(world: World):
@@ -91,8 +94,22 @@ def test_a_draft_that_says_what_is_published_moves_nothing(world: World, rules: 
     assert not any(row["records"] for row in found["coming"])
 
 
-def many_people(world: World, count: int) -> None:
-    """People on lines of their own, each with some usage of theirs."""
+def let_pay(world: World, *people: Person) -> None:
+    """They have an account that is never used up."""
+    doing: dict[str, Any] = {"actor": ACTOR, "at": BOUNDARIES[0]}
+    tariff = personal_tariffs.create_tariff(operator=world.operator, name="Plain", currency="EUR", **doing)
+    rates = [RateRow(service, 10) for service in (Service.DATA, Service.VOICE, Service.MESSAGING)]
+    personal_tariffs.add_version(tariff=tariff, effective_at=BOUNDARIES[0], rates=rates, **doing)
+    for person in people:
+        account = personal.open_account(
+            person=person, tariff=tariff, kind="postpaid", credit_limit_micros=10**9, **doing
+        )
+        personal.accept(account=account, text="Prices", **doing)
+
+
+def many_people(world: World, count: int) -> list[Person]:
+    """People on lines of their own."""
+    people = []
     for number in range(count):
         msisdn = f"49170200{number:05}"
         line = inventory.add_line(
@@ -100,16 +117,60 @@ def many_people(world: World, count: int) -> None:
             assigned_from=START - timedelta(days=50), actor=ACTOR, at=START - timedelta(days=50),
         )  # fmt: skip
         world.lines[msisdn] = line
-        person_on(world, msisdn, f"Person {number}")
-        charge(world, used(f"p{number}", msisdn, 100 + number))
+        people.append(person_on(world, msisdn, f"Person {number}"))
+    return people
+
+
+def use_something(world: World, count: int) -> None:
+    """Data of each of many people."""
+    charge(world, *(used(f"p{number}", f"49170200{number:05}", 100 + number) for number in range(count)))
 
 
 def test_what_would_come_to_the_company_is_told_in_rounded_sums(world: World):
     steer(world, "R", {"pays": "personal"})
-    many_people(world, 6)
+    let_pay(world, *many_people(world, 6))
+    use_something(world, 6)
     found = replayed(drafted(world, {"pays": "corporate"}))
     assert (found["events"], found["leaving"]["events"], found["listed"]) == (0, 0, [])
     assert found["coming"][0] == {"service": "data", "records": 5, "units": 620, "value_micros": 210_000}
+
+
+@pytest.mark.parametrize("missing", [{}, {"action": "interim", "micros": 10**9}])
+def test_people_who_are_made_up_are_no_crowd(world: World, missing: dict[str, Any]):
+    """Whoever has no account was refused, or had it on credit: neither takes anybody but the employer to be there."""
+    steer(world, "R", {"pays": "personal"}, missing=missing)
+    let_pay(world, *many_people(world, 9)[:4])
+    use_something(world, 9)
+    assert replayed(drafted(world, {"pays": "corporate"}))["coming"][0]["records"] is None
+
+
+SPARE = ", ".join(f"49170200{number:05}" for number in range(7))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["other_party is 4930123", f"line in (4917010000001, {SPARE})", "list is clients", "not directory is yes"],
+)
+def test_decoys_around_one_person_tell_nothing(world: World, asked: str):
+    """The oracle: seven messages of one's own to a number, and then what one more makes of the sums."""
+    paula = person_on(world, "a")
+    assert world.lines["a"].msisdn == "4917010000001"
+    numbers = number_lists.create(
+        account=world.accounts["R"], code="clients", name="Clients", actor=ACTOR, at=START - 30 * HOUR
+    )
+    number_lists.add(numbers=numbers, rows=[number_lists.EntryRow(1, "+4930123")], actor=ACTOR, at=START - 30 * HOUR)
+    steer(world, "R", {"when": "service is messaging", "pays": "personal"})
+    let_pay(world, paula, *many_people(world, 7))
+    said = {"service": "messaging", "other_party": "4930123"}
+    for number in range(7):
+        event(world, f"decoy {number}", f"49170200{number:05}", 1, START - 2 * HOUR, **said)
+    draft = drafted(world, {"when": asked, "pays": "corporate"})
+    before = replayed(draft)
+    event(world, "secret", "a", 1, START - HOUR, **said)
+    assert split_of("secret") == [("personal", 1)]
+    assert replayed(draft) == before
+    everything = replayed(drafted(world, {"when": "service is messaging", "pays": "corporate"}))["coming"]
+    assert [row["records"] for row in everything if row["service"] == "messaging"] == [10], "the crowd is one"
 
 
 def test_no_draft_tells_whether_one_person_did_something(world: World):

@@ -20,7 +20,7 @@ def leaving(usage: int, saved: int = 100, person: int | None = 1, tariff: int | 
 
 def coming(moves: Moves, people: list[int], units: int = 10, days: int = 90) -> dict:
     for person in people:
-        moves.come(service=1, whose=person, units=units, value_micros=units * 7)
+        moves.come(service=1, person_id=person, units=units, value_micros=units * 7)
     return moves.as_data(days=days)["coming"][0]
 
 
@@ -110,6 +110,36 @@ def test_nothing_and_too_little_look_the_same(people: list[int], days: int):
     """So that nobody learns whether a person called a number by drafting a rule about it."""
     nothing = {"service": "data", "records": None, "units": None, "value_micros": None}
     assert coming(Moves(), people, days=days) == nothing
+
+
+def test_nothing_is_told_where_somebody_has_most_of_it():
+    """Else it would be told of them, about."""
+    crowd = [1, 2, 3, 4, 5]
+    assert coming(Moves(), [*crowd, *[6] * 5])["records"] == 10
+    assert coming(Moves(), [*crowd, *[6] * 6])["records"] is None
+    one_is_large = Moves()
+    one_is_large.come(service=1, person_id=6, units=51, value_micros=1)
+    assert coming(one_is_large, crowd)["units"] is None
+    one_is_half = Moves()
+    one_is_half.come(service=1, person_id=6, units=50, value_micros=1)
+    assert coming(one_is_half, crowd)["units"] == 100
+
+
+@pytest.mark.parametrize("asks", ["asks_numbers", "names_one"])
+def test_nothing_is_told_of_people_where_rules_could_put_one_of_them_among_decoys(asks: str):
+    moves = Moves()
+    coming(moves, list(range(1, 30)))
+    told = moves.as_data(days=90, **{asks: True})
+    assert told["coming"] == Moves().as_data(days=90)["coming"]
+    assert told["coming_is_withheld"]
+
+
+def test_lines_that_nobody_is_known_to_use_are_no_crowd():
+    moves = Moves()
+    for usage in range(20):
+        moves.leave(leaving(usage, person=None, line_id=usage))
+    moves.leave(leaving(20, person=1))
+    assert moves.as_data(days=90, asks_numbers=True) == Moves().as_data(days=90, asks_numbers=True)
 
 
 def test_what_people_would_pay_is_told_of_many_only():
