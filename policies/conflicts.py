@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import product
 from typing import Any
 
@@ -20,7 +21,27 @@ from policies.rules import ACTION_WORDS, Rule
 
 #: Alternatives looked at; a condition with more counts as one that can meet everything.
 ALTERNATIVES_MOST = 256
+#: What a comparison costs to look at, besides its values.
+_COMPARISON = 10
+_DAY = (1 << 1440) - 1
 _Literal = tuple[Test, bool]
+
+
+class TooMuch(Exception):
+    """An effort is used up."""
+
+
+class Effort:
+    """How much may be looked at before an answer is given up: comparisons and their values, each time they are."""
+
+    def __init__(self, most: int):
+        self.left = most
+
+    def spend(self, amount: int) -> None:
+        """Take note of work to be done. Raises TooMuch."""
+        self.left -= amount
+        if self.left < 0:
+            raise TooMuch
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +136,22 @@ def can_meet(one: Rule, other: Rule) -> bool:
     return satisfiable(AllOf((one.when, other.when)))
 
 
-def satisfiable(node: Node) -> bool:
-    """Whether some event matches; True where it is not shown that none does."""
-    found = alternatives(node, holds=True)
-    return found is None or any(_possible(literals) for literals in found)
+def satisfiable(node: Node, effort: Effort | None = None) -> bool:
+    """Whether some event matches; True where it is not shown that none does. Raises TooMuch, of an effort."""
+    found = alternatives(node, holds=True, effort=effort)
+    return found is None or any(_possible(literals, effort) for literals in found)
 
 
-def alternatives(node: Node, *, holds: bool) -> list[tuple[_Literal, ...]] | None:
-    """The condition as alternatives of comparisons that hold or do not; None where there are too many."""
+def alternatives(node: Node, *, holds: bool, effort: Effort | None = None) -> list[tuple[_Literal, ...]] | None:
+    """The condition as alternatives of comparisons that hold or do not; None where there are too many.
+
+    Raises TooMuch, of an effort.
+    """
     if isinstance(node, Test):
         return [((node, holds),)]
     if isinstance(node, Not):
-        return alternatives(node.part, holds=not holds)
-    parts = [alternatives(part, holds=holds) for part in node.parts]
+        return alternatives(node.part, holds=not holds, effort=effort)
+    parts = [alternatives(part, holds=holds, effort=effort) for part in node.parts]
     if isinstance(node, AnyOf) == holds:  # alternatives
         found: list[tuple[_Literal, ...]] = []
         for part in parts:
@@ -140,10 +164,14 @@ def alternatives(node: Node, *, holds: bool) -> list[tuple[_Literal, ...]] | Non
         size *= len(part) if part is not None else 1
         if size > ALTERNATIVES_MOST:
             return None
+    if effort is not None:
+        effort.spend(size * len(parts))
     return [sum(choice, ()) for choice in product(*[part if part is not None else [()] for part in parts])]
 
 
-def _possible(literals: Iterable[_Literal]) -> bool:
+def _possible(literals: Sequence[_Literal], effort: Effort | None) -> bool:
+    if effort is not None:
+        effort.spend(sum(_COMPARISON + len(test.values) for test, _ in literals))
     by_field: dict[tuple[str, str], list[_Literal]] = {}
     for literal in literals:
         by_field.setdefault((literal[0].field, literal[0].clock), []).append(literal)
@@ -159,7 +187,7 @@ def _possible_field(field: str, literals: list[_Literal]) -> bool:
         without = {value for test, holds in literals if not holds for value in test.values}
         return all(set(test.values) - without for test, holds in literals if holds)
     if kind is Kind.TIME:
-        return _free(literals, range(1440), _minutes)
+        return _possible_minutes(literals)
     if kind is Kind.WEEKDAY:
         return _free(literals, known.choices if known else (), lambda test: set(test.values))
     if kind is Kind.DATE:
@@ -180,21 +208,35 @@ def _free(literals: list[_Literal], everything: Iterable, values: Any) -> bool:
     return bool(left)
 
 
-def _minutes(test: Test) -> set[int]:
-    found: set[int] = set()
-    for value in test.values:
-        starts, ends = minutes_of(str(value))
-        found |= set(range(starts, ends)) if starts < ends else {*range(starts, 1440), *range(ends)}
-    return found
+def _possible_minutes(literals: list[_Literal]) -> bool:
+    """Minutes of the day are bits of one number: a rule may have many windows."""
+    left = _DAY
+    for test, holds in literals:
+        found = 0
+        for value in test.values:
+            starts, ends = minutes_of(str(value))
+            window = (1 << max(starts, ends)) - (1 << min(starts, ends))
+            found |= window if starts < ends else _DAY ^ window
+        left &= found if holds else ~found
+    return left != 0
 
 
 def _possible_dates(literals: list[_Literal]) -> bool:
-    spans = [[days_of(str(value)) for value in test.values] for test, holds in literals if holds]
-    return all(
-        any(max(a[0], b[0]) <= min(a[1], b[1]) for a in one for b in other)
-        for place, one in enumerate(spans)
-        for other in spans[place + 1 :]
-    )
+    spans = [sorted(days_of(str(value)) for value in test.values) for test, holds in literals if holds]
+    return all(_overlap(one, other) for place, one in enumerate(spans) for other in spans[place + 1 :])
+
+
+def _overlap(one: list[tuple[date, date]], other: list[tuple[date, date]]) -> bool:
+    """Whether some day is in both of two lists of spans, each in order of their first days."""
+    here = there = 0
+    while here < len(one) and there < len(other):
+        if max(one[here][0], other[there][0]) <= min(one[here][1], other[there][1]):
+            return True
+        if one[here][1] < other[there][1]:
+            here += 1
+        else:
+            there += 1
+    return False
 
 
 def _possible_numbers(literals: list[_Literal]) -> bool:
@@ -216,22 +258,26 @@ def _possible_texts(literals: list[_Literal]) -> bool:
     """Comparisons of one text: an exact value must pass all the others; beginnings must fit one another."""
     exact = [{str(value).casefold() for value in t.values} for t, holds in literals if holds and t.op in ("is", "in")]
     if exact:
-        return any(all(_passes(value, literal) for literal in literals) for value in set.intersection(*exact))
-    starts = [[str(value).casefold() for value in t.values] for t, holds in literals if holds and t.op == "starts"]
+        left = set.intersection(*exact)
+        for literal in literals:
+            left = _passing(left, literal)
+        return bool(left)
+    starts = [tuple(str(value).casefold() for value in t.values) for t, holds in literals if holds and t.op == "starts"]
     return all(
-        any(a.startswith(b) or b.startswith(a) for a in one for b in other)
+        any(a.startswith(other) for a in one) or any(b.startswith(one) for b in other)
         for place, one in enumerate(starts)
         for other in starts[place + 1 :]
     )
 
 
-def _passes(value: str, literal: _Literal) -> bool:
+def _passing(texts: set[str], literal: _Literal) -> set[str]:
+    """Those of some texts of which a comparison holds, or does not."""
     test, holds = literal
-    values = [str(one).casefold() for one in test.values]
+    values = tuple(str(one).casefold() for one in test.values)
     if test.op in ("is", "in"):
-        return (value in values) is holds
+        return texts & set(values) if holds else texts - set(values)
     if test.op == "starts":
-        return value.startswith(tuple(values)) is holds
+        return {text for text in texts if text.startswith(values) is holds}
     if test.op == "contains":
-        return (values[0] in value) is holds
-    return True
+        return {text for text in texts if (values[0] in text) is holds}
+    return texts

@@ -6,10 +6,11 @@ before it match, and know so. What is counted of people and their accounts are n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import chain, islice
 
 from django.db.models import F
 
@@ -20,7 +21,7 @@ from balances.units import SERVICE_NAMES
 from policies.conditions import FIELDS, AllOf, Catalogue, Node, Not, Surroundings, Test, tests_of
 from policies.conditions.calendars import is_calendar
 from policies.conditions.compiled import always_known
-from policies.conflicts import alternatives, satisfiable
+from policies.conflicts import Effort, TooMuch, alternatives, satisfiable
 from policies.models import NumberListEntry, PolicyState, SteeringVersion, Trip
 from policies.steering import standing
 from policies.steering.loading import catalogue_of, surroundings, terms_of
@@ -31,6 +32,8 @@ from policies.steering.standing import Held
 TOGETHER_MOST, PEOPLE_LEAST = 24, 5
 #: Versions further down, and former ones, that are looked at.
 LOWER_MOST, FORMER_MOST = 100, 20
+#: What is compared for one version, as `conflicts.Effort` counts it: about two seconds.
+EFFORT_MOST = 2_000_000
 _NOWHERE = Surroundings()
 #: Services whose usage can have a field at all.
 _SERVICES_WITH = {
@@ -47,6 +50,7 @@ class About(StrEnum):
     """What a caution is about."""
 
     NEVER = "never"  # a rule that can never decide
+    UNSEEN = "unseen"  # there is too much to look at, so that more may be to say
     OVERRULES = "overrules"  # a fixed rule that lets one further down never decide
     UNKNOWN = "unknown"  # a rule asks for what nobody knows
     EMPTY = "empty"  # a rule asks for a list or for trips, and there are none
@@ -64,53 +68,67 @@ class Caution:
     words: str
 
 
-def cautions(version: SteeringVersion, at: datetime) -> list[Caution]:
-    """What to look at before a version is published, or of one that is. Reads only."""
+def cautions(version: SteeringVersion, at: datetime, *, effort_most: int = EFFORT_MOST) -> list[Caution]:
+    """What to look at before a version is published, or of one that is. Reads only.
+
+    Beyond `effort_most` conditions are no longer compared, which one of the cautions then says.
+    """
     account = version.steering.account
     catalogue = catalogue_of(version.enterprise_id)
     terms = terms_of(version, catalogue)
     asked = standing.inherited(account, at, instead=version, catalogue=catalogue).rules
-    found = [
-        *_never(version, asked),
-        *_overruled(version, terms, at, catalogue),
-        *_facts(account, terms, at),
-        *_budgets(version, terms, catalogue),
-        *_payers(account, terms),
-    ]
+    effort = Effort(effort_most)
+    found = [*_budgets(version, terms, catalogue), *_payers(account, terms)]
+    looking = chain(
+        _never(version, asked, effort),
+        _facts(account, terms, at, effort),
+        _overruled(version, terms, at, catalogue, effort),
+    )
+    try:
+        while (one := next(looking, None)) is not None:  # what was found before there was too much is said
+            found.append(one)
+    except TooMuch:
+        words = "There are too many rules and values to look at them all: some that never decide may go unsaid."
+        found.append(Caution(About.UNSEEN, 0, words))
     return sorted(found, key=lambda one: one.rule or 10**6)
 
 
 # --- rules that never decide ----------------------------------------------------------------------------------------
 
 
-def shadowed_by(rule: SteeringRule, before: Sequence[SteeringRule]) -> list[int] | None:
+def shadowed_by(rule: SteeringRule, before: Sequence[SteeringRule], effort: Effort | None = None) -> list[int] | None:
     """The rules (by place) that between them match whatever a rule matches, so that it never decides; None: not shown.
 
     Pure. What a rule before asks for must be known wherever the rule matches: an unknown one does not match.
+    Raises TooMuch, of an effort.
     """
-    found = alternatives(rule.when, holds=True)
+    found = alternatives(rule.when, holds=True, effort=effort)
     if found is None:
         return None
     places: set[int] = set()
     for literals in found:
         here = AllOf(tuple(test if holds else Not(test) for test, holds in literals))
-        if not satisfiable(here):
+        if not satisfiable(here, effort):
             continue
         known = {test.field for test, _ in literals}
-        places_here = _covering(here, known, before)
+        places_here = _covering(here, known, before, effort)
         if places_here is None:
             return None
         places.update(places_here)
     return sorted(places)
 
 
-def _covering(here: Node, known: set[str], before: Sequence[SteeringRule]) -> list[int] | None:
+def _covering(here: Node, known: set[str], before: Sequence[SteeringRule], effort: Effort | None) -> list[int] | None:
+    if effort is not None:
+        effort.spend(len(before))
     able = [place for place, rule in enumerate(before) if _is_known(rule.when, known)]
     for place in able:
-        if not satisfiable(AllOf((here, Not(before[place].when)))):
+        if not satisfiable(AllOf((here, Not(before[place].when))), effort):
             return [place]
-    together = [place for place in able if satisfiable(AllOf((here, before[place].when)))][:TOGETHER_MOST]
-    if len(together) < 2 or satisfiable(AllOf((here, *(Not(before[place].when) for place in together)))):
+    meeting = (place for place in able if satisfiable(AllOf((here, before[place].when)), effort))
+    together = list(islice(meeting, TOGETHER_MOST))
+    others = (Not(before[place].when) for place in together)
+    if len(together) < 2 or satisfiable(AllOf((here, *others)), effort):
         return None
     return together
 
@@ -120,13 +138,12 @@ def _is_known(node: Node, known: set[str]) -> bool:
     return all(test.field in known or always_known(test, _NOWHERE) for test in tests_of(node))
 
 
-def _never(version: SteeringVersion, asked: Sequence[Held]) -> list[Caution]:
+def _never(version: SteeringVersion, asked: Sequence[Held], effort: Effort) -> Iterator[Caution]:
     """Rules of the version that never decide."""
-    found = []
     for place, held in enumerate(asked):
         if held.version is not version:
             continue
-        by = shadowed_by(held.rule, [one.rule for one in asked[:place]])
+        by = shadowed_by(held.rule, [one.rule for one in asked[:place]], effort)
         if by is None:
             continue
         if not by:
@@ -134,32 +151,31 @@ def _never(version: SteeringVersion, asked: Sequence[Held]) -> list[Caution]:
         else:
             names = " and ".join(_named(asked[number], version) for number in by[:3])
             words = f"“{held.rule.name}” can never decide: all that it matches is decided before, by {names}."
-        found.append(Caution(About.NEVER, held.number, words))
-    return found
+        yield Caution(About.NEVER, held.number, words)
 
 
 def _named(held: Held, version: SteeringVersion) -> str:
     return f"“{held.rule.name}”" if held.version is version else f"“{held.rule.name}” of {held.account.name}"
 
 
-def _overruled(version: SteeringVersion, terms: Terms, at: datetime, catalogue: Catalogue) -> list[Caution]:
+def _overruled(
+    version: SteeringVersion, terms: Terms, at: datetime, catalogue: Catalogue, effort: Effort
+) -> Iterator[Caution]:
     """Rules further down that never decide any more once fixed rules of the version hold."""
     fixed = [(number, rule) for number, rule in enumerate(terms.rules, start=1) if rule.is_fixed]
     if not fixed:
-        return []
+        return
     account = version.steering.account
     in_force = standing.in_force(version.enterprise_id, at)
     lower = [other for other in in_force.values() if other.steering.account_id != account.id]
     lower = [other for other in lower if other.steering.account.is_descendant_of(account)][:LOWER_MOST]
-    found = []
     for other in lower:
         for rule in terms_of(other, catalogue).rules:
-            by = shadowed_by(rule, [one for _, one in fixed])
+            by = shadowed_by(rule, [one for _, one in fixed], effort)
             if by:
                 number, name = fixed[by[0]][0], fixed[by[0]][1].name
                 words = f"“{name}” is fixed: “{rule.name}” of {other.steering.account.name} can never decide any more."
-                found.append(Caution(About.OVERRULES, number, words))
-    return found
+                yield Caution(About.OVERRULES, number, words)
 
 
 # --- facts that nobody has ------------------------------------------------------------------------------------------
@@ -200,40 +216,36 @@ class _Facts:
         return None
 
 
-def _facts(account: Account, terms: Terms, at: datetime) -> list[Caution]:
+def _facts(account: Account, terms: Terms, at: datetime, effort: Effort) -> Iterator[Caution]:
     facts = _Facts(account, at)
-    found = []
     for number, rule in enumerate(terms.rules, start=1):
-        ways = [literals for literals in alternatives(rule.when, holds=True) or [] if _can_be(literals)]
+        found = alternatives(rule.when, holds=True, effort=effort) or []
+        ways = [literals for literals in found if satisfiable(_node(literals), effort)]
         lacking = [
-            [lack for test, holds in literals if (lack := _lacking(test, holds, literals, facts))] for literals in ways
+            [lack for test, holds in literals if (lack := _lacking(test, holds, literals, facts, effort))]
+            for literals in ways
         ]
         if not any(lacking):
             continue
         about, why = next(reasons[0] for reasons in lacking if reasons)
         effect = "it never matches" if all(lacking) else "in part it never matches"
-        found.append(Caution(about, number, f"“{rule.name}”: {why}; {effect}."))
-    return found
+        yield Caution(about, number, f"“{rule.name}”: {why}; {effect}.")
 
 
 _Literals = tuple[tuple[Test, bool], ...]
-
-
-def _can_be(literals: _Literals) -> bool:
-    return satisfiable(_node(literals))
 
 
 def _node(literals: _Literals) -> Node:
     return AllOf(tuple(test if holds else Not(test) for test, holds in literals))
 
 
-def _lacking(test: Test, holds: bool, literals: _Literals, facts: _Facts) -> tuple[About, str] | None:
+def _lacking(test: Test, holds: bool, literals: _Literals, facts: _Facts, effort: Effort) -> tuple[About, str] | None:
     """Why a comparison in these surroundings holds of no event."""
     having = _SERVICES_WITH.get(test.field)
     if having is not None:
         possible = [
             name for name in SERVICE_NAMES.values()
-            if satisfiable(AllOf((_node(literals), Test("service", "is", (name,)))))
+            if satisfiable(AllOf((_node(literals), Test("service", "is", (name,)))), effort)
         ]  # fmt: skip
         if not set(possible) & set(having):
             label = FIELDS[test.field].label.lower()

@@ -38,6 +38,8 @@ from policies.conditions import (
 )
 
 RULES_MOST, PARTS_MOST, NAME_LENGTH, HINT_LENGTH = 300, 6, 80, 200
+#: Values in all conditions of one version.
+VALUES_MOST = 20_000
 AMOUNT_MOST = 2**56
 
 CORPORATE, PERSONAL = "corporate", "personal"
@@ -202,14 +204,24 @@ def rules_from_json(data: Any, *, catalogue: Catalogue = BUILT_IN) -> tuple[Stee
         raise SteeringFault("a list of rules is needed.", "rules")
     if len(data) > RULES_MOST:
         raise SteeringFault(f"at most {RULES_MOST} rules fit.", "rules")
-    rules = tuple(_rule(one, f"rules[{number}]", catalogue) for number, one in enumerate(data))
+    rules: list[SteeringRule] = []
+    values = 0
+    for number, one in enumerate(data):
+        rules.append(_rule(one, f"rules[{number}]", catalogue))
+        values += sum(len(test.values) for test in tests_of(rules[-1].when))
+        if values > VALUES_MOST:
+            message = (
+                f"the rules up to this one have more than {VALUES_MOST:,} values in their conditions: "
+                "put numbers into a list of numbers, and lines under a tag."
+            )
+            raise SteeringFault(message, f"rules[{number}].when")
     seen: set[str] = set()
     for number, rule in enumerate(rules):
         if rule.name.casefold() in seen:
             message = f"another rule is called “{rule.name}” already; budgets go by the name."
             raise SteeringFault(message, f"rules[{number}].name")
         seen.add(rule.name.casefold())
-    return rules
+    return tuple(rules)
 
 
 def rules_to_json(rules: Sequence[SteeringRule]) -> list[dict[str, Any]]:

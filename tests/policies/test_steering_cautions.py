@@ -8,9 +8,9 @@ from balances import inventory, profiles
 from policies.conditions import Surroundings, compile_known, read_text
 from policies.decision import Context
 from policies.steering import declared, publishing
-from policies.steering.cautions import cautions, shadowed_by
+from policies.steering.cautions import About, cautions, shadowed_by
 from policies.steering.loading import terms_of
-from policies.steering.rules import COMPANY_PAYS, SteeringRule
+from policies.steering.rules import COMPANY_PAYS, VALUES_MOST, SteeringFault, SteeringRule, rules_from_json
 from tests.cast import ACTOR, NOW, Cast
 from tests.policies.test_steering_publishing import DOING, drafted, published
 
@@ -119,6 +119,25 @@ def test_what_nobody_knows_is_said(cast: Cast):
     ]
     profiles.set_profile(line=cast.aurora.lines["emil phone"], attributes={"level": 4}, **DOING)
     assert not any("Level" in said for said in words(draft))
+
+
+def test_what_is_too_much_to_compare_is_said_and_what_was_found_before_stays(cast: Cast):
+    same = [{"name": f"R{number}", "when": "time within 08:00-18:00", "pays": "corporate"} for number in range(30)]
+    draft = drafted(cast, "NORTH", *same)
+    assert len(cautions(draft, NOW)) == 29
+    *found, last = cautions(draft, NOW, effort_most=200)
+    assert 0 < len(found) < 29
+    assert {one.about for one in found} == {About.NEVER}
+    assert (last.about, last.rule) == (About.UNSEEN, 0)
+
+
+def test_a_version_holds_so_many_values_and_the_rule_with_more_is_named(cast: Cast):
+    windows = [f"{hour:02}:{minute:02}-23:59" for hour in range(10) for minute in range(10)]
+    one = {"all": [{"field": "time", "op": "within", "value": windows}] * 50}
+    rules = [{"name": f"R{number}", "when": one, "pays": "corporate"} for number in range(4)]
+    assert len(rules_from_json(rules)) * 50 * 100 == VALUES_MOST
+    with pytest.raises(SteeringFault, match=r"rules\[4\]\.when: the rules up to this one have more than 20,000 values"):
+        drafted(cast, "NORTH", *rules, {"name": "More", "when": "tag is a", "pays": "corporate"})
 
 
 def test_budgets_that_go_on_and_that_begin_anew_are_told_apart(cast: Cast):
