@@ -1,14 +1,16 @@
 """How far managers see with whom somebody was connected: the only writer of MaskingDeclaration. docs/byod.md
 
 Owns: the rule of each country, what an enterprise declared to its operator, and the one place where numbers of other
-parties are cut. The declaration in force at the time of use decides, so that none reaches back. Whoever proved to be
-the person who had the line then (`Scope.person_ids`) reads numbers in full. Records are cut in memory, never saved.
+parties are cut. The contract and the declaration in force at the time of use decide, so that none reaches back.
+Whoever proved to be the person who had the line then (`Scope.person_ids`) reads numbers in full. Records are cut in
+memory, never saved.
 
 Each write opens its own transaction under the enterprise's lock.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -95,7 +97,7 @@ def declare(*, enterprise: Enterprise, rule: str, text: str, actor: str, at: dat
     """
     rule = fields.choice(rule, MaskingRule, field="rule", default="")
     text = fields.text(text, field="text", label="What is declared", most=TEXT_MOST)
-    country = country_of(enterprise.id)
+    country = country_of(enterprise.id, at)
     if rule == MaskingRule.FULL and not rule_of_country(country).may_be_full:
         raise MaskingRefused(f"Numbers are not shown in full there: {rule_of_country(country).source}.", field="rule")
     with locks.enterprise(enterprise.id):
@@ -138,10 +140,10 @@ def _record(declaration: MaskingDeclaration, action: str, actor: str, at: dateti
 # --- where it holds ----------------------------------------------------------------------------------------------
 
 
-def country_of(enterprise_id: int) -> str:
-    """The country whose law holds: of the time zone of the enterprise's latest contract; "" where that says none."""
-    contract = Contract.objects.filter(enterprise_id=enterprise_id).order_by("-starts_at").first()
-    return _countries().get(contract.time_zone, "") if contract is not None else ""
+def country_of(enterprise_id: int, at: datetime) -> str:
+    """The country whose law holds at a time: of the time zone of the contract in force, else of the last that began
+    by then, else of the first; "" where that says none."""
+    return Masks([enterprise_id]).country_at(enterprise_id, at)
 
 
 @cache
@@ -155,16 +157,22 @@ class Masks:
     """How numbers are shown in some enterprises, at any time; two queries."""
 
     def __init__(self, enterprise_ids: Collection[int]):
-        self._countries: dict[int, str] = {}
+        self._countries: dict[int, list[tuple[datetime, str]]] = defaultdict(list)
         contracts = Contract.objects.filter(enterprise_id__in=enterprise_ids).order_by("starts_at")
-        for enterprise_id, zone in contracts.values_list("enterprise_id", "time_zone"):
-            self._countries[enterprise_id] = _countries().get(zone, "")
+        for enterprise_id, starts_at, zone in contracts.values_list("enterprise_id", "starts_at", "time_zone"):
+            self._countries[enterprise_id].append((starts_at, _countries().get(zone, "")))
         declared = MaskingDeclaration.objects.filter(enterprise_id__in=enterprise_ids)
         self._declared = list(declared.order_by("-declared_at", "-id"))
 
+    def country_at(self, enterprise_id: int, at: datetime) -> str:
+        """The country whose law holds; see `country_of`."""
+        known = self._countries.get(enterprise_id, [])
+        begun = [country for starts_at, country in known if starts_at <= at]
+        return begun[-1] if begun else next((country for _, country in known), "")
+
     def at(self, enterprise_id: int, used_at: datetime) -> Mask:
         """What holds for usage of a time."""
-        country = self._countries.get(enterprise_id, "")
+        country = self.country_at(enterprise_id, used_at)
         for one in self._declared:
             if one.enterprise_id != enterprise_id or one.declared_at > used_at:
                 continue

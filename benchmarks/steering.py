@@ -113,7 +113,7 @@ def _book(count: int) -> SteeringBook:
     numbers = {f"l{one}": NumberSet([Entry(f"49301{one:03}", is_prefix=True)]) for one in range(5)}
     around = Surroundings(
         zone_ids={"home": 1}, home_ids=frozenset({1}), home_country="DE", number_lists=numbers, trips={},
-        holidays_of="DE", enterprise_zone=BERLIN,
+        holidays_of="DE", enterprise_zones=((datetime(2020, 1, 1, tzinfo=UTC), BERLIN),),
     )  # fmt: skip
     versions = []
     for account in range(1, 9):

@@ -10,7 +10,7 @@ from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balances import masking
+from balances import contracts, masking
 from balances.models import AuditEvent, Contract, MaskingDeclaration, SuspendedUsage, UsageRecord
 from balances.selectors import charges
 from portal.access import scope_of
@@ -146,6 +146,18 @@ def test_the_page_says_what_holds_and_takes_a_declaration(cast: Cast) -> None:
     assert not MaskingDeclaration.objects.filter(ended_at__isnull=True).exists()
     below = reverse("account-masking", args=[cast.aurora.accounts["NORTH"].id])
     assert client.get(below).status_code == 404
+
+
+def test_a_contract_that_has_yet_to_begin_changes_nothing_before(cast: Cast, call: UsageRecord) -> None:
+    begins = NOW + timedelta(days=40)
+    doing = {"number": "C-2", "currency": "EUR", "cycle_anchor_day": 1, "actor": ACTOR, "at": NOW}
+    Contract.objects.filter(enterprise=cast.aurora.enterprise).update(ends_at=begins)
+    contracts.create_contract(enterprise=cast.aurora.enterprise, starts_at=begins, time_zone="Europe/Paris", **doing)
+    masking.declare(enterprise=cast.aurora.enterprise, rule="full", text="Staff informed", actor=ACTOR, at=NOW)
+    masks, number = masking.Masks([cast.aurora.enterprise.id]), cast.aurora.enterprise.id
+    assert masks.country_at(number, FEBRUARY - timedelta(days=4000)) == "DE", "of the first one before any began"
+    assert (masks.country_at(number, NOW), masks.at(number, NOW)) == ("DE", masking.FULL)
+    assert (masks.country_at(number, begins), masks.at(number, begins)) == ("FR", masking.Mask(4))
 
 
 def test_where_numbers_are_never_shown_in_full_nobody_declares_it(cast: Cast) -> None:

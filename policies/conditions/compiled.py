@@ -80,7 +80,7 @@ def settle_time(
     def settled(test: Test) -> bool | None:
         if not is_civil(test):
             return None
-        clock = clock_of(test, zone, around, there)
+        clock = clock_of(test, zone, around, there, at)
         return None if clock is None else holds_of(test, around)(at.astimezone(clock))
 
     return _left(node, settled)

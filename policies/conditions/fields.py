@@ -45,7 +45,7 @@ class Surroundings:
     `devices`: ownership and model by the first 14 digits of IMEI. `home_country`: of the home network, "" unknown.
     `directory`: digits of the enterprise's numbers. `trips`: of a person: from inclusive, until exclusive, countries
     (none: anywhere).
-    `holidays_of`: "DE" or "DE-BY"; "" unknown.
+    `holidays_of`: "DE" or "DE-BY"; "" unknown. `enterprise_zones`: of its contracts, since when, in order.
     """
 
     zone_ids: Mapping[str, int] = field(default_factory=dict)
@@ -56,7 +56,12 @@ class Surroundings:
     number_lists: Mapping[str, Numbers] = field(default_factory=dict)
     trips: Mapping[int, tuple[Trip, ...]] | None = None
     holidays_of: str = ""
-    enterprise_zone: ZoneInfo | None = None
+    enterprise_zones: tuple[tuple[datetime, ZoneInfo], ...] = ()
+
+    def enterprise_zone_at(self, at: datetime) -> ZoneInfo | None:
+        """The clock of the contract in force, else of the last that began by then, else of the first."""
+        begun = [zone for since, zone in self.enterprise_zones if since <= at]
+        return begun[-1] if begun else next((zone for _, zone in self.enterprise_zones), None)
 
 
 class Reading(NamedTuple):

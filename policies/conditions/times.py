@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -36,12 +37,13 @@ def zone_there(event: Any, around: Surroundings) -> ZoneInfo | None:
     return places.zone_of(country_there(event, around))
 
 
-def clock_of(test: Test, zone: ZoneInfo, around: Surroundings, there: ZoneInfo | None) -> ZoneInfo | None:
-    """The time zone of a test's clock, by what is known of an event: `zone` the contract's; None where it is not."""
+def clock_of(test: Test, zone: ZoneInfo, around: Surroundings, there: ZoneInfo | None, at: datetime) -> ZoneInfo | None:
+    """The time zone of a test's clock at an instant, by what is known of an event: `zone` the contract's; None where
+    it is not."""
     if not test.clock:
         return zone
     if test.clock == ENTERPRISE:
-        return around.enterprise_zone
+        return around.enterprise_zone_at(at)
     return there if test.clock == THERE else zone_named(test.clock)
 
 
@@ -67,8 +69,12 @@ def reading_of_time(test: Test, around: Surroundings) -> Reading:
 
         return Reading(read, holds)
     if test.clock == ENTERPRISE:
-        clock = around.enterprise_zone
-        return Reading(lambda event: None if clock is None else event.at.astimezone(clock), holds)
+
+        def read_enterprise(event: Any) -> datetime | None:
+            clock = around.enterprise_zone_at(event.at)
+            return None if clock is None else event.at.astimezone(clock)
+
+        return Reading(read_enterprise, holds)
     if test.clock:
         named = zone_named(test.clock)
         return Reading(lambda event: event.at.astimezone(named), holds)
@@ -128,21 +134,29 @@ def changes_between(
     found: set[datetime] = set()
     for test in tests_of(node):
         if is_civil(test):
-            clock = clock_of(test, zone, around, there)
-            if clock is not None:
-                found |= _turns(test, starts, ends, clock, around)
+            if clock_of(test, zone, around, there, starts) is not None:
+                found |= _turns(test, starts, ends, around, partial(clock_of, test, zone, around, there))
         elif event is not None and test.field in ("on_trip", "list"):
             found |= _turns_of_event(test, starts, ends, around, event)
     return sorted(found)
 
 
-def _turns(test: Test, starts: datetime, ends: datetime, clock: ZoneInfo, around: Surroundings) -> set[datetime]:
+def _turns(
+    test: Test, starts: datetime, ends: datetime, around: Surroundings, clock_at: Callable[[datetime], ZoneInfo | None]
+) -> set[datetime]:
+    """Turns of a test of time; the enterprise's clock may be another one from some instant on."""
     holds = holds_of(test, around)
+    moved = (
+        {since for since, _ in around.enterprise_zones if starts < since < ends} if test.clock == ENTERPRISE else set()
+    )
+    clocks = {clock_at(instant) for instant in (starts, *moved)}
+    found = moved.union(*(_candidates(test, starts, ends, clock) for clock in clocks if clock is not None))
     return {
         instant
-        for instant in set(_candidates(test, starts, ends, clock))
+        for instant in found
         if starts < instant < ends
-        and holds((instant - _STEP).astimezone(clock)) is not holds(instant.astimezone(clock))
+        and holds((instant - _STEP).astimezone(clock_at(instant - _STEP)))
+        is not holds(instant.astimezone(clock_at(instant)))
     }
 
 

@@ -89,8 +89,7 @@ def surroundings(enterprise_id: int, fields: frozenset[str], *, as_of: int | Non
     directory = None
     if "directory" in fields:
         directory = frozenset(Line.objects.filter(enterprise_id=enterprise_id).values_list("msisdn", flat=True))
-    zone_name = Contract.objects.filter(enterprise_id=enterprise_id).order_by("-starts_at").values_list("time_zone")
-    first = zone_name.first()
+    contracts = Contract.objects.filter(enterprise_id=enterprise_id).order_by("starts_at")
     return Surroundings(
         zone_ids={code: zone_id for zone_id, code, *_ in zones},
         home_ids=frozenset(zone_id for zone_id, _, is_home, _ in zones if is_home),
@@ -100,7 +99,9 @@ def surroundings(enterprise_id: int, fields: frozenset[str], *, as_of: int | Non
         number_lists=_number_lists(enterprise_id, as_of) if "list" in fields else {},
         trips=_trips(enterprise_id, as_of) if "on_trip" in fields else None,
         holidays_of=home_country,
-        enterprise_zone=ZoneInfo(first[0]) if first else None,
+        enterprise_zones=tuple(
+            (starts_at, ZoneInfo(zone)) for starts_at, zone in contracts.values_list("starts_at", "time_zone")
+        ),
     )
 
 

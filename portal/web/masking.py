@@ -62,8 +62,9 @@ def masking_of(request: HttpRequest, account_id: int) -> HttpResponse:
         except Refused as refusal:
             messages.error(request, refusal.message)
         return redirect("account-masking", account.id)
-    country = masking.country_of(account.enterprise_id)
-    now = masking.Masks([account.enterprise_id]).at(account.enterprise_id, doing["at"])
+    masks = masking.Masks([account.enterprise_id])
+    country = masks.country_at(account.enterprise_id, doing["at"])
+    now = masks.at(account.enterprise_id, doing["at"])
     context = {
         "account": account,
         "section": "account-masking",

@@ -126,6 +126,19 @@ def test_sessions_are_split_where_windows_turn_over_also_when_the_clock_changes(
     assert [change.strftime("%H:%M") for change in autumn] == ["00:30", "00:45", "01:30", "01:45"]
 
 
+def test_the_enterprises_clock_is_another_one_from_its_next_contract_on():
+    office = read_text("time within 08:00-18:00 at enterprise")
+    noon = datetime(2026, 3, 16, 12, 0, tzinfo=UTC)
+    around = Surroundings(enterprise_zones=((noon - timedelta(days=9), BERLIN), (noon, ZoneInfo("Asia/Tokyo"))))
+    office_at = compile_condition(office, around)
+    inside = {hour: office_at(replace(EVENT, at=noon + timedelta(hours=hour))) for hour in (-6, -5, -1, 0, 11)}
+    assert inside == {-6: False, -5: True, -1: True, 0: False, 11: True}, "at noon in Berlin it is evening in Tokyo"
+    turns = changes_between(office, noon - timedelta(hours=12), noon + timedelta(hours=12), BERLIN, around)
+    assert turns == [noon - timedelta(hours=5), noon, noon + timedelta(hours=11)]
+    assert around.enterprise_zone_at(noon - timedelta(days=99)) == BERLIN
+    assert Surroundings().enterprise_zone_at(noon) is None
+
+
 def test_said_in_words():
     rule = read_text(
         "service is data and zone is eu and weekday in (mon,tue,wed,thu,fri) and not time within 08:00-18:00"

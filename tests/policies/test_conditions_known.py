@@ -37,7 +37,7 @@ AROUND = Surroundings(
     },
     trips={7: ((NOW - DAY, NOW + DAY, frozenset({"FR", "BE"})),), 8: ((NOW + DAY, NOW + 2 * DAY, frozenset({"FR"})),)},
     holidays_of="DE-BY",
-    enterprise_zone=ZoneInfo("America/New_York"),
+    enterprise_zones=((datetime(2020, 1, 1, tzinfo=UTC), ZoneInfo("America/New_York")),),
 )
 EVENT = Context(
     service=Service.VOICE,

@@ -68,7 +68,7 @@ AROUND = Surroundings(
     number_lists={"suppliers": NumberSet(Entry(*entry) for entry in LISTED)},
     trips=TRIPS,
     holidays_of="DE-BY",
-    enterprise_zone=NEW_YORK,
+    enterprise_zones=((datetime(2020, 1, 1, tzinfo=UTC), NEW_YORK),),
 )
 
 # --- conditions and events ------------------------------------------------------------------------------------------
