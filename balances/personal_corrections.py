@@ -19,6 +19,7 @@ from balances import ledger, personal
 from balances.models import ChargeLine, OpenPersonalUsage, OpenState, PersonalAccount, PersonalBucket, UsageRecord
 from balances.models.counters import Payer
 from balances.periods import cycle_of
+from balances.selectors.mine import LONGEST_SESSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,39 @@ class CameBack:
     micros: int = 0
     units: int = 0
     closed_units: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalStretch:
+    """A time of a personal record for which its person was granted units; `ends_at` None: it is no session."""
+
+    starts_at: datetime
+    ends_at: datetime | None
+    units: int
+
+
+def personal_stretches(record: UsageRecord) -> list[PersonalStretch]:
+    """The stretches of a personal record, in order of time: each until the next of the event begins, whoever pays that,
+    as a session may be the person's, the company's and the person's again."""
+    around = (record.used_at - LONGEST_SESSION, (record.ended_at or record.used_at) + LONGEST_SESSION)
+    # All records of an event are of one place of one part; the line and the time lead to them by index.
+    event = UsageRecord.objects.filter(
+        part=record.part_id, position=record.position, line=record.line_id, used_at__range=around
+    )
+    lines = list(ChargeLine.objects.filter(usage__in=event.values("id"), used_at__range=around))
+    units: dict[datetime, int] = defaultdict(int)
+    for line in lines:
+        if line.usage_id == record.id:
+            units[line.starts_at] += line.units
+    begins = sorted({line.starts_at for line in lines})
+
+    def end_of(starts_at: datetime) -> datetime | None:
+        """Where the next one begins, or the record ends."""
+        if record.ended_at is None:
+            return None
+        return min((later for later in begins if later > starts_at), default=record.ended_at)
+
+    return [PersonalStretch(starts, end_of(starts), granted) for starts, granted in sorted(units.items()) if granted]
 
 
 def personal_units(record: UsageRecord) -> int:

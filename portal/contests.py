@@ -1,10 +1,10 @@
 """Contests: the only writer of Contest. A person says that the company should have paid a usage record of theirs.
 
 Owns: filing with what the person lets managers see, deciding, and carrying a decision out: upheld, the same units come
-in as a record of the source *Corrections*, which charging gives to the company whatever rules and limits say; once that
-is charged, what it cost the person comes back in one transaction with the contest's last state. So it happens once,
-however often it is tried and wherever it is killed. Whoever filed a contest does not decide it, nor does a token of
-theirs. docs/byod.md
+in as records of the source *Corrections*, one for each stretch that was the person's, which charging gives to the
+company whatever rules and limits say; once all are charged, what it cost the person comes back in one transaction with
+the contest's last state. So it happens once, however often it is tried and wherever it is killed. Whoever filed a
+contest does not decide it, nor does a token of theirs. docs/byod.md
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from balances.models import (
     Person,
     SuspendedUsage,
     UsageIdentity,
+    UsagePart,
     UsageRecord,
     UsageSource,
 )
@@ -68,9 +69,12 @@ class OwnContest(Refused):
     """Nobody decides what they have filed themselves."""
 
 
-def source_record_id(contest: Contest) -> str:
-    """The identity of a contest's correction within its source."""
-    return f"contest-{contest.id}"
+def source_record_ids(contest: Contest) -> list[str]:
+    """The identities of a contest's corrections within their source: one a stretch of its record."""
+    if contest.correction_part_id is None:
+        return []
+    parts = UsagePart.objects.filter(id=contest.correction_part_id)  # without what was sent, which may be much
+    return _identities(contest, parts.values_list("record_count", flat=True).get())
 
 
 def file(
@@ -131,7 +135,7 @@ def decide(*, contest: Contest, uphold: bool, answer: str, actor: str, at: datet
 
 
 def complete_due(*, at: datetime) -> int:
-    """Carry out upheld contests whose correction is charged; returns how many. A missed turn is made up by the next."""
+    """Carry out upheld contests whose corrections are charged; returns how many. The next turn does what is missed."""
     waiting = Contest.objects.filter(state=ContestState.UPHELD).order_by("id").values_list("id", flat=True)
     done = 0
     for contest_id in waiting[:A_TURN]:
@@ -143,14 +147,14 @@ def complete_due(*, at: datetime) -> int:
 
 
 def complete(*, contest_id: int, actor: str, at: datetime) -> bool:
-    """Give back what a record cost, once its correction is charged; whether that happened now. Safe to repeat.
+    """Give back what a record cost, once all its corrections are charged; whether that happened now. Safe to repeat.
 
     Raises Busy.
     """
     enterprise_id = Contest.objects.values_list("enterprise_id", flat=True).get(id=contest_id)
     with locks.enterprise(enterprise_id):
         contest = Contest.objects.select_for_update().get(id=contest_id)
-        if contest.state != ContestState.UPHELD or _identity(contest) <= 0:
+        if contest.state != ContestState.UPHELD or not all(usage_id > 0 for usage_id in _charged_as(contest)):
             return False
         record = UsageRecord.objects.get(id=contest.usage_id, used_at=contest.used_at)
         note = f"Objection {contest.id} was upheld"
@@ -162,9 +166,10 @@ def complete(*, contest_id: int, actor: str, at: datetime) -> bool:
 
 
 def suspended(contest: Contest) -> SuspendedUsage | None:
-    """The suspended record of a correction that could not be charged; None where it was, or is on its way."""
-    usage_id = _identity(contest) if contest.state == ContestState.UPHELD else 0
-    return SuspendedUsage.objects.filter(id=-usage_id).first() if usage_id < 0 else None
+    """The first record of a correction that could not be charged; None where all were, or are on their way."""
+    usage_ids = _charged_as(contest) if contest.state == ContestState.UPHELD else []
+    waiting = [-usage_id for usage_id in usage_ids if usage_id < 0]
+    return SuspendedUsage.objects.filter(id__in=waiting).order_by("id").first()
 
 
 # --- inside ----------------------------------------------------------------------------------------------------------
@@ -215,27 +220,31 @@ def _disclosed(usage: UsageRecord, shown: Collection[str]) -> dict[str, Any]:
 
 
 def _send(contest: Contest, actor: str, at: datetime) -> int:
-    """Make the correction durable within the decision's transaction; returns its part."""
+    """Make the corrections durable within the decision's transaction; returns their part."""
     record = UsageRecord.objects.select_related("enterprise").get(id=contest.usage_id, used_at=contest.used_at)
     held = NumberAssignment.objects.filter(line=record.line_id, during__contains=record.used_at)
     number = held.order_by("kind").first()
-    usage = records.seal(
-        source_record_id=source_record_id(contest),
-        service=record.service,
-        number_kind=number.kind if number else NumberKind.MSISDN,
-        number=number.number if number else int(contest.line.msisdn),
-        units=personal_corrections.personal_units(record),
-        used_at=records.canonical_time(record.used_at),
-        ended_at=records.canonical_time(record.ended_at) if record.ended_at else "",
-        visited_network=record.visited_network,
-        attributes={"contest": contest.id, "of": record.id},
-    )
+    stretches = personal_corrections.personal_stretches(record)
+    usages = [
+        records.seal(
+            source_record_id=identity,
+            service=record.service,
+            number_kind=number.kind if number else NumberKind.MSISDN,
+            number=number.number if number else int(contest.line.msisdn),
+            units=stretch.units,
+            used_at=records.canonical_time(stretch.starts_at),
+            ended_at=records.canonical_time(stretch.ends_at) if stretch.ends_at else "",
+            visited_network=record.visited_network,
+            attributes={"contest": contest.id, "of": record.id},
+        )
+        for identity, stretch in zip(_identities(contest, len(stretches)), stretches, strict=True)
+    ]
     operator_id = record.enterprise.operator_id
     source_id = ingest.own_source(operator_id=operator_id)
     if not Contest.objects.filter(enterprise=record.enterprise_id, correction_part__isnull=False).exists():
         _let_charging_know(record.enterprise_id)
     delivery = ingest.Delivery(operator_id, record.enterprise_id, source_id, actor)
-    _, parts = ingest.record(delivery=delivery, usages=[usage], at=at)
+    _, parts = ingest.record(delivery=delivery, usages=usages, at=at)
     transaction.on_commit(lambda: ingest.nudge([record.enterprise_id]))
     return parts[0][0]
 
@@ -250,13 +259,21 @@ def _let_charging_know(enterprise_id: int) -> None:
         )
 
 
-def _identity(contest: Contest) -> int:
-    """The usage record that a correction was charged as; minus its suspense id where it was not; 0 on its way."""
+def _identities(contest: Contest, count: int) -> list[str]:
+    """Those of so many corrections; a single one goes without a number."""
+    own = f"contest-{contest.id}"
+    return [own] if count == 1 else [f"{own}-{place}" for place in range(1, count + 1)]
+
+
+def _charged_as(contest: Contest) -> list[int]:
+    """The usage records that corrections were charged as; minus the suspense id of one that was not; 0 on its way."""
     source = UsageSource.objects.filter(name=CORRECTIONS, operator__enterprises=contest.enterprise_id)
+    identities = source_record_ids(contest)
     known = UsageIdentity.objects.filter(
-        enterprise=contest.enterprise_id, source__in=source, source_record_id=source_record_id(contest)
+        enterprise=contest.enterprise_id, source__in=source, source_record_id__in=identities
     )
-    return known.values_list("usage_id", flat=True).first() or 0
+    found = dict(known.values_list("source_record_id", "usage_id"))
+    return [found.get(identity, 0) for identity in identities]
 
 
 def _record(contest: Contest, action: str, actor: str, at: datetime) -> None:

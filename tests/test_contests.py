@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 
 from balances import locks, personal_corrections
 from balances.models import (
     ChargeLine,
+    NumberAssignment,
     OpenPersonalUsage,
     PersonalBucket,
     PersonalEntry,
     SuspendedUsage,
     UsageRecord,
 )
+from balances.models.accounts import NumberKind
 from balances.units import MIB
 from policies.models import SteeringVersion
 from portal import contests
@@ -22,11 +26,12 @@ from portal.access import scope_of
 from portal.charging import ingest, pipeline, suspense
 from portal.models import Contest
 from tests.cast import Cast
-from tests.employee import Employee, employee
+from tests.employee import Employee, employee, open_account, steer
 from tests.web.usage import charge, used
 
 pytestmark = pytest.mark.django_db
 
+BERLIN = ZoneInfo("Europe/Berlin")
 FILED = "user:77 Emil Engel"
 MANAGER = "user:78 Alice Arden"
 
@@ -207,6 +212,69 @@ def test_what_waits_in_suspense_says_so_and_completes_once_it_is_recycled(emil: 
     assert contests.complete_due(at=now()) == 1
     assert not SuspendedUsage.objects.filter(state="open").exists()
     assert balance(emil) == 19_500_000
+
+
+@pytest.fixture
+def night(cast: Cast) -> Employee:
+    """A session of a day and more, of which the nights are Emil's."""
+    account = open_account(cast, cast.aurora.people["P-1"])
+    evening = {"name": "Evening", "when": "not time within 08:00-18:00", "pays": "personal"}
+    made = Employee(cast, account, steer(cast.aurora, evening))
+    day = (datetime.now(BERLIN) - timedelta(days=4)).date()
+    begins, ends = (
+        datetime.combine(day + timedelta(days=days), time(hour), BERLIN) for days, hour in ((0, 17), (1, 19))
+    )
+    charge(cast.aurora, used(cast.aurora.lines["emil phone"], "voice", 2_600, begins, ended_at=ends.isoformat()))
+    return made
+
+
+def test_of_a_session_with_gaps_each_stretch_is_corrected_in_its_own_time(night: Employee):
+    upheld(night, service=2)
+    charged(night)
+    paid = [(line.starts_at, line.units) for line in ChargeLine.objects.filter(payer=2).order_by("starts_at")]
+    records = UsageRecord.objects.filter(source__name=ingest.CORRECTIONS).order_by("used_at")
+    assert [(record.used_at, record.charged_units) for record in records] == paid
+    hours = [tuple(f"{at.astimezone(BERLIN):%H}" for at in (record.used_at, record.ended_at)) for record in records]
+    assert hours == [("18", "08"), ("18", "19")]
+    assert contests.complete_due(at=now()) == 1
+    assert balance(night) == 20_000_000
+
+
+def test_nothing_comes_back_before_every_stretch_is_charged(night: Employee):
+    contest = filed(night, service=2)
+    phone = night.cast.aurora.lines["emil phone"]
+    [number] = phone.numbers.filter(kind=NumberKind.MSISDN)
+    held = number.during
+    begun = ChargeLine.objects.filter(payer=2).latest("starts_at").starts_at
+    contests.decide(contest=contest, uphold=True, answer="", actor=MANAGER, at=now())
+    NumberAssignment.objects.filter(pk=number.pk).update(during=DateTimeTZRange(begun, None))
+    pipeline.forget_everything()
+    charged(night)
+    assert UsageRecord.objects.filter(source__name=ingest.CORRECTIONS).count() == 1
+    contest.refresh_from_db()
+    row = contests.suspended(contest)
+    assert row is not None
+    assert contests.complete_due(at=now()) == 0
+    assert balance(night) < 20_000_000
+    NumberAssignment.objects.filter(pk=number.pk).update(during=held)
+    pipeline.forget_everything()
+    suspense.recycle(ids=[row.id], scope=scope_of(night.cast.alice), actor=MANAGER, at=now())
+    charged(night)
+    assert [contests.complete_due(at=now()) for _ in range(2)] == [1, 0]
+    assert balance(night) == 20_000_000
+
+
+def test_a_correction_that_was_sent_as_one_record_completes(night: Employee, monkeypatch: pytest.MonkeyPatch):
+    """So were all, also of sessions with gaps."""
+    record = mine(2)
+    whole = personal_corrections.PersonalStretch(record.used_at, record.ended_at, record.charged_units)
+    with monkeypatch.context() as patched:
+        patched.setattr(personal_corrections, "personal_stretches", lambda _: [whole])
+        contest = upheld(night, service=2)
+    charged(night)
+    assert UsageRecord.objects.get(source__name=ingest.CORRECTIONS).source_record_id == f"contest-{contest.id}"
+    assert contests.complete_due(at=now()) == 1
+    assert balance(night) == 20_000_000
 
 
 def test_declined_everything_stays_as_it_is(emil: Employee):

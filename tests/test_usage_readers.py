@@ -52,6 +52,7 @@ OF_SHOWN = "the charge lines of records that came through the wall"
 QUERIES = {
     ("balances/allocation.py", "usage_before"): PAYER,
     ("balances/draw_caps.py", "_begin_counts"): PAYER,
+    ("balances/personal_corrections.py", "personal_stretches"): CORRECTS,
     ("balances/personal_corrections.py", "personal_units"): CORRECTS,
     ("balances/personal_corrections.py", "take_back"): CORRECTS,
     ("balances/selectors/charges.py", "_with_amounts"): OF_SHOWN,

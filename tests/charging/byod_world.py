@@ -362,7 +362,8 @@ def charged(world: World, case: Case) -> list[Leg]:
     found = []
     for event in events(case.events):
         mine = []
-        for record in UsageRecord.objects.filter(source_record_id=words.identities.get(event.contest_of, event.name)):
+        identities = words.identities.get(event.contest_of, [event.name])
+        for record in UsageRecord.objects.filter(source_record_id__in=identities):
             for line in record.charge_lines.all():
                 is_company = record.payer == 1
                 payer = "company" if is_company else persons.get(record.person_id, "nobody")
@@ -385,12 +386,12 @@ class _Words:
             v.id: v.steering.account.code + (f"/{v.number}" if last[v.steering_id] > 1 else "") for v in versions
         }
         self._rules = {v.id: [v.default, *(rule["pays"] for rule in v.rules)] for v in versions}
-        filed = [(c.id, c.usage_id, contests.source_record_id(c)) for c in Contest.objects.all()]
+        filed = [(c.id, c.usage_id, contests.source_record_ids(c)) for c in Contest.objects.all()]
         names = dict(
             UsageRecord.objects.filter(id__in=[of for _, of, _ in filed]).values_list("id", "source_record_id")
         )
         self._contests = {number: names[of] for number, of, _ in filed}
-        self.identities = {names[of]: identity for _, of, identity in filed}
+        self.identities = {names[of]: identities for _, of, identities in filed}
         limits = Limit.objects.filter(enterprise=world.enterprise).select_related("account")
         self._limits = {held.id: held.account.code for held in limits if held.account}
 
