@@ -25,7 +25,7 @@ from balances import audit, fields, inventory_loads, locks
 from balances.errors import Refused
 from balances.inventory_loads import DeviceRow, LineRow, PersonRow, load_devices, load_lines, load_people
 from balances.models import Account, Device, Enterprise, Line, LineAssignment, NumberAssignment, Person
-from balances.models.accounts import DeviceOwnership, LineStatus, NumberKind, PersonAssignment
+from balances.models.accounts import DeviceOwnership, DeviceType, LineStatus, NumberKind, PersonAssignment
 
 __all__ = [
     "AlreadyUsed",
@@ -108,6 +108,7 @@ def add_device(
     imei: str,
     model: str = "",
     ownership: str = DeviceOwnership.CORPORATE,
+    device_type: str = DeviceType.UNKNOWN,
     actor: str,
     at: datetime,
 ) -> Device:
@@ -115,16 +116,18 @@ def add_device(
     imei = fields.imei(imei)
     model = fields.text(model, field="model", label="The model", most=fields.LABEL_LENGTH, required=False)
     ownership = fields.choice(ownership, DeviceOwnership, field="ownership", default=DeviceOwnership.CORPORATE)
+    device_type = fields.choice(device_type, DeviceType, field="device_type", default=DeviceType.UNKNOWN)
     with locks.enterprise(enterprise.id):
         if Device.objects.filter(enterprise=enterprise, imei=imei).exists():
             raise AlreadyUsed(f"The device {imei} is already in the inventory.", field="imei")
-        device = Device.objects.create(enterprise=enterprise, imei=imei, model=model, ownership=ownership)
+        facts = {"ownership": ownership, "device_type": device_type}
+        device = Device.objects.create(enterprise=enterprise, imei=imei, model=model, **facts)
         audit.record(
             enterprise_id=enterprise.id,
             actor=actor,
             action="device.added",
             subject=str(device),
-            detail={"imei": imei, "ownership": ownership},
+            detail={"imei": imei, **facts},
             at=at,
         )
         return device
@@ -350,18 +353,19 @@ def update_person(*, person: Person, name: str, email: str, account: Account, ac
         return current
 
 
-def update_device(*, device: Device, model: str, ownership: str, actor: str, at: datetime) -> Device:
+def update_device(*, device: Device, model: str, ownership: str, device_type: str, actor: str, at: datetime) -> Device:
     """Correct what is known of a device. Raises NotFound, Unreadable, Busy."""
     model = fields.text(model, field="model", label="The model", most=fields.LABEL_LENGTH, required=False)
     ownership = fields.choice(ownership, DeviceOwnership, field="ownership", default="")
+    device_type = fields.choice(device_type, DeviceType, field="device_type", default=DeviceType.UNKNOWN)
     with locks.enterprise(device.enterprise_id):
         current = _own(Device.objects.all(), device.enterprise_id, device, "device")
-        before = {"model": current.model, "ownership": current.ownership}
-        after = {"model": model, "ownership": ownership}
+        before = {"model": current.model, "ownership": current.ownership, "device_type": current.device_type}
+        after = {"model": model, "ownership": ownership, "device_type": device_type}
         if before == after:
             return current
-        current.model, current.ownership = model, ownership
-        current.save(update_fields=["model", "ownership"])
+        current.model, current.ownership, current.device_type = model, ownership, device_type
+        current.save(update_fields=["model", "ownership", "device_type"])
         audit.record(
             enterprise_id=device.enterprise_id,
             actor=actor,

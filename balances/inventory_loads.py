@@ -18,7 +18,7 @@ from balances import audit, fields, loading, locks
 from balances.errors import Refused
 from balances.loading import LoadResult, Problems
 from balances.models import Account, Device, Enterprise, Line, LineAssignment, NumberAssignment, Person
-from balances.models.accounts import DeviceOwnership, LineStatus, NumberKind, PersonAssignment
+from balances.models.accounts import DeviceOwnership, DeviceType, LineStatus, NumberKind, PersonAssignment
 
 
 class TakenMeanwhile(Refused):
@@ -44,6 +44,7 @@ class DeviceRow:
     imei: str
     model: str = ""
     ownership: str = ""
+    device_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def load_devices(*, enterprise: Enterprise, rows: Sequence[DeviceRow], actor: st
             if imei in known:
                 problems.add(row, "imei", f"The device {imei} is already in the inventory.")
         good = [cells for row, *cells in read if row not in problems.rows]
-        columns = ["enterprise_id", "imei", "model", "ownership", "created_at"]
+        columns = ["enterprise_id", "imei", "model", "ownership", "device_type", "created_at"]
         loading.copy(Device, columns, ((enterprise.id, *cells, at) for cells in good))
         _record(enterprise, "devices.loaded", len(good), actor, at)
         return problems.result(len(good))
@@ -223,7 +224,7 @@ def _read_person(row: PersonRow, problems: Problems) -> tuple[Any, Any, Any]:
     )
 
 
-def _read_device(row: DeviceRow, problems: Problems) -> tuple[Any, Any, Any]:
+def _read_device(row: DeviceRow, problems: Problems) -> tuple[Any, Any, Any, Any]:
     model = problems.read(
         row.row,
         fields.text,
@@ -241,7 +242,15 @@ def _read_device(row: DeviceRow, problems: Problems) -> tuple[Any, Any, Any]:
         field="ownership",
         default=DeviceOwnership.CORPORATE,
     )
-    return problems.read(row.row, fields.imei, row.imei), model, ownership
+    device_type = problems.read(
+        row.row,
+        fields.choice,
+        row.device_type,
+        choices=DeviceType,
+        field="device_type",
+        default=DeviceType.UNKNOWN,
+    )
+    return problems.read(row.row, fields.imei, row.imei), model, ownership, device_type
 
 
 def _read_line(row: LineRow, problems: Problems, at: datetime) -> _ReadLine:

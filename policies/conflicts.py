@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any
 
 from policies.conditions import FIELDS, AllOf, AnyOf, Kind, Node, Not, Test
-from policies.conditions.tree import days_of, minutes_of
+from policies.conditions.tree import days_of, ends_of, minutes_of
 from policies.decision import Action
 from policies.rules import ACTION_WORDS, Rule
 
@@ -280,4 +280,10 @@ def _passing(texts: set[str], literal: _Literal) -> set[str]:
         return {text for text in texts if text.startswith(values) is holds}
     if test.op == "contains":
         return {text for text in texts if (values[0] in text) is holds}
+    if test.op == "within":
+        return {
+            text
+            for text in texts
+            if any(one <= text[: len(one)] <= other for one, other in map(ends_of, values)) is holds
+        }
     return texts

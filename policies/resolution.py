@@ -269,10 +269,12 @@ def surroundings(enterprise_id: int, rules: Iterable[Rule]) -> Surroundings:
     """What the conditions of these rules refer to; devices only where one asks for them."""
     zones = Zone.objects.filter(operator__enterprises=enterprise_id).values_list("code", "id", "is_home")
     fields = {test.field for rule in rules for test in tests_of(rule.when)}
-    devices: dict[str, tuple[str, str]] = {}
-    if fields & {"device.ownership", "device.model"}:
-        rows = Device.objects.filter(enterprise_id=enterprise_id).values_list("imei", "ownership", "model")
-        devices = {imei[:14]: (ownership, model) for imei, ownership, model in rows.iterator()}
+    devices: dict[str, tuple[str, ...]] = {}
+    if fields & {"device.ownership", "device.model", "device.type"}:
+        rows = Device.objects.filter(enterprise_id=enterprise_id).values_list(
+            "imei", "ownership", "model", "device_type"
+        )
+        devices = {imei[:14]: tuple(facts) for imei, *facts in rows.iterator()}
     return Surroundings(
         {code: zone_id for code, zone_id, _ in zones},
         frozenset(zone_id for _, zone_id, is_home in zones if is_home),

@@ -178,6 +178,14 @@ class DeviceOwnership(models.TextChoices):
     PERSONAL = "personal", "Personal (BYOD)"
 
 
+class DeviceType(models.TextChoices):
+    UNKNOWN = "unknown", "Not known"
+    PHONE = "phone", "Phone"
+    TABLET = "tablet", "Tablet"
+    ROUTER = "router", "Router"
+    MACHINE = "machine", "Machine"
+
+
 class Device(models.Model):
     """A handset, tablet, router or machine, known by its IMEI."""
 
@@ -185,6 +193,7 @@ class Device(models.Model):
     imei = models.CharField(max_length=15)
     model = models.CharField(max_length=80, blank=True)
     ownership = models.CharField(max_length=12, choices=DeviceOwnership, default=DeviceOwnership.CORPORATE)
+    device_type = models.CharField(max_length=8, choices=DeviceType, default=DeviceType.UNKNOWN)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = scoped(account=None)

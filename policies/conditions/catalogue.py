@@ -97,6 +97,7 @@ class Field:
 
 
 _SERVICES = tuple(SERVICE_NAMES.values())
+_DEVICE_TYPES = ("phone", "tablet", "router", "machine")
 _AMOUNTS = ("at_least", "below")
 _ALL = (
     Field("service", Kind.CHOICE, "Service", "data, voice, messaging, video_conferencing", _SERVICES, is_static=True),
@@ -111,7 +112,9 @@ _ALL = (
           is_of_policies=False),
     Field("device.ownership", Kind.CHOICE, "Device belongs to", "corporate, personal", ("corporate", "personal")),
     Field("device.model", Kind.TEXT, "Device model", "such as iPhone 17"),
-    Field("device.imei", Kind.DIGITS, "Device IMEI", "digits, or the first of them"),
+    Field("device.type", Kind.CHOICE, "Device type", ", ".join(_DEVICE_TYPES), _DEVICE_TYPES),
+    Field("device.imei", Kind.DIGITS, "Device IMEI", "digits, or the first of them; a range: 35200900..35200999",
+          only=("is", "in", "starts", "within")),
     Field("role", Kind.NAME, "Role", "such as executive", is_static=True, has_several=True),
     Field("tag", Kind.NAME, "Tag", "tags of the line", is_static=True, has_several=True),
     Field("line", Kind.DIGITS, "Line", "numbers with country code, or how they begin", is_of_policies=False),

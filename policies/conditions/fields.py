@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from math import isfinite
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
@@ -18,7 +19,7 @@ from zoneinfo import ZoneInfo
 from balances.units import SERVICES_BY_NAME
 from policies.conditions import places, radio
 from policies.conditions.catalogue import PREFIX, Kind
-from policies.conditions.tree import Test
+from policies.conditions.tree import Test, ends_of
 
 Matches = Callable[[Any], bool]
 Knows = Callable[[Any], bool | None]
@@ -42,15 +43,15 @@ Trip = tuple[datetime, datetime, frozenset[str]]
 class Surroundings:
     """What conditions refer to and events do not carry. What is None was not loaded, so nothing is known of it.
 
-    `devices`: ownership and model by the first 14 digits of IMEI. `home_country`: of the home network, "" unknown.
-    `directory`: digits of the enterprise's numbers. `trips`: of a person: from inclusive, until exclusive, countries
-    (none: anywhere).
+    `devices`: ownership, model and type by the first 14 digits of IMEI. `home_country`: of the home network, ""
+    unknown. `directory`: digits of the enterprise's numbers. `trips`: of a person: from inclusive, until exclusive,
+    countries (none: anywhere).
     `holidays_of`: "DE" or "DE-BY"; "" unknown. `enterprise_zones`: of its contracts, since when, in order.
     """
 
     zone_ids: Mapping[str, int] = field(default_factory=dict)
     home_ids: frozenset[int] = frozenset()
-    devices: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    devices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     home_country: str = ""
     directory: Set[str] | None = None
     number_lists: Mapping[str, Numbers] = field(default_factory=dict)
@@ -127,12 +128,16 @@ def _units(test: Test, around: Surroundings) -> Matches:
 # --- fields that some events do not have ----------------------------------------------------------------------------
 
 
+_OF_DEVICES = {"device.ownership": 0, "device.model": 1, "device.type": 2}
+_NOT_KNOWN = ("", "unknown")
+
+
 def _device(test: Test, around: Surroundings) -> Reading:
-    devices, place = around.devices, 0 if test.field == "device.ownership" else 1
+    devices, place = around.devices, _OF_DEVICES[test.field]
 
     def read(event: Any) -> str | None:
         found = devices.get(event.device[:14])
-        return (found[place] or None) if found is not None else None
+        return found[place] if found is not None and found[place] not in _NOT_KNOWN else None
 
     return Reading(read, _comparing(test, folded=place == 1))
 
@@ -328,12 +333,19 @@ def _comparing(test: Test, *, folded: bool = False) -> Callable[[str], bool]:
     values = tuple(str(value).casefold() if folded else str(value) for value in test.values)
     if test.op == "starts":
         compare: Callable[[str], bool] = lambda text: text.startswith(values)  # noqa: E731
+    elif test.op == "within":
+        compare = partial(_in_ranges, tuple(ends_of(value) for value in values))
     elif test.op == "contains":
         part = values[0]
         compare = lambda text: part in text  # noqa: E731
     else:
         compare = frozenset(values).__contains__
     return (lambda text: compare(text.casefold())) if folded else compare
+
+
+def _in_ranges(ranges: tuple[tuple[str, str], ...], digits: str) -> bool:
+    """Whether a number lies in a range, by as many of its first digits as the range has."""
+    return any(len(digits) >= len(first) and first <= digits[: len(first)] <= last for first, last in ranges)
 
 
 def _nothing(_: Any) -> None:
@@ -355,6 +367,7 @@ _READINGS: dict[str, Callable[[Test, Surroundings], Reading]] = {
     "country": _country,
     "device.ownership": _device,
     "device.model": _device,
+    "device.type": _device,
     "device.imei": _imei,
     "line": _line,
     "on_trip": _on_trip,

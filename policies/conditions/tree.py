@@ -206,6 +206,8 @@ def _value(field: Field, op: str, value: Any, where: str) -> str | int | bool:
         value = value.lower()
         if value not in field.choices:
             raise ConditionFault(f"“{value}” is not one of {', '.join(field.choices)}.", where)
+    elif kind is Kind.DIGITS and op == "within":
+        _range(value, where)
     elif kind in _CHECKS:
         _CHECKS[kind](value, where)
     if kind is Kind.COUNTRY:
@@ -243,6 +245,20 @@ def _name(value: str, where: str) -> None:
 def _digits(value: str, where: str) -> None:
     if not _DIGITS.fullmatch(value):
         raise ConditionFault(f"“{value}” has something else than digits in it.", where)
+
+
+def _range(value: str, where: str) -> None:
+    first, last = ends_of(value)
+    if not _DIGITS.fullmatch(first) or not _DIGITS.fullmatch(last) or len(first) != len(last):
+        raise ConditionFault(f"“{value}” is no range: write two of as many digits, 35200900..35200999.", where)
+    if last < first:
+        raise ConditionFault(f"“{value}” ends before it begins.", where)
+
+
+def ends_of(value: str) -> tuple[str, str]:
+    """First and last of "35200900..35200999"; of one number: that one."""
+    first, dots, last = value.partition("..")
+    return first, last if dots else first
 
 
 def _window(value: str, where: str) -> None:

@@ -30,6 +30,7 @@ _PHRASES: dict[str, tuple[str, str]] = {
     "date": ("on {}", "not on {}"),
     "device.ownership": ("on a {} device", "not on a {} device"),
     "device.model": ("on a device {}", "not on a device {}"),
+    "device.type": ("on a {}", "not on a {}"),
     "device.imei": ("on device {}", "not on device {}"),
     "role": ("by role {}", "not by role {}"),
     "tag": ("by lines tagged {}", "by lines not tagged {}"),
@@ -99,7 +100,7 @@ class _Words:
         values = ["yes" if value is True else "no" if value is False else str(value) for value in test.values]
         if test.field == "zone":
             values = [self.zone_names.get(value, value) for value in values]
-        elif test.field == "date":
+        elif test.field in ("date", "device.imei"):
             values = [value.replace("..", " to ") for value in values]
         elif test.field == "country":
             values = [country_name(value) for value in values]

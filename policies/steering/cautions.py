@@ -209,7 +209,7 @@ class _Facts:
             if not known.exists():
                 return About.UNKNOWN, f"no line below has “{key}” in its profile"
         elif (
-            field in ("device.ownership", "device.model")
+            field in ("device.ownership", "device.model", "device.type")
             and not Device.objects.filter(enterprise_id=self.account.enterprise_id).exists()
         ):
             return About.UNKNOWN, "no device is in the inventory"

@@ -82,10 +82,12 @@ def surroundings(enterprise_id: int, fields: frozenset[str], *, as_of: int | Non
         Zone.objects.filter(operator__enterprises=enterprise_id).values_list("id", "code", "is_home", "networks")
     )
     home_country = next((country_of(networks[0]) for *_, is_home, networks in zones if is_home and networks), "")
-    devices: dict[str, tuple[str, str]] = {}
-    if fields & {"device.ownership", "device.model"}:
-        rows = Device.objects.filter(enterprise_id=enterprise_id).values_list("imei", "ownership", "model")
-        devices = {imei[:14]: (ownership, model) for imei, ownership, model in rows.iterator()}
+    devices: dict[str, tuple[str, ...]] = {}
+    if fields & {"device.ownership", "device.model", "device.type"}:
+        rows = Device.objects.filter(enterprise_id=enterprise_id).values_list(
+            "imei", "ownership", "model", "device_type"
+        )
+        devices = {imei[:14]: tuple(facts) for imei, *facts in rows.iterator()}
     directory = None
     if "directory" in fields:
         directory = frozenset(Line.objects.filter(enterprise_id=enterprise_id).values_list("msisdn", flat=True))

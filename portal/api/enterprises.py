@@ -89,6 +89,9 @@ class DeviceRowBody(Body):
     imei = serializers.CharField()
     model = serializers.CharField(required=False, allow_blank=True)
     ownership = serializers.CharField(required=False, allow_blank=True, help_text="corporate or personal.")
+    device_type = serializers.CharField(
+        required=False, allow_blank=True, help_text="phone, tablet, router or machine; empty: unknown."
+    )
 
 
 class PersonRowBody(Body):
@@ -229,7 +232,7 @@ class Enterprises(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
         """
         return self._load(LineRow, inventory.load_lines)
 
-    @_table(DeviceTableBody, "imei,model,ownership\n352099001761481,Fairphone 6,corporate\n")
+    @_table(DeviceTableBody, "imei,model,ownership,device_type\n352099001761481,Fairphone 6,corporate,phone\n")
     @action(detail=True, methods=["post"], **TABLE)
     def devices(self, request, pk: int) -> Response:
         """Load devices.

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from balances import inventory
 from balances.models import Account, Device, Enterprise, Person
-from balances.models.accounts import DeviceOwnership
+from balances.models.accounts import DeviceOwnership, DeviceType
 from portal.api.endpoints import Endpoint
 from portal.api.values import Body, IdFilter, InReach
 
@@ -19,7 +19,7 @@ class DeviceSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Device
-        fields = ["id", "enterprise", "imei", "model", "ownership", "created_at"]
+        fields = ["id", "enterprise", "imei", "model", "ownership", "device_type", "created_at"]
 
 
 class NewDeviceBody(Body):
@@ -29,6 +29,7 @@ class NewDeviceBody(Body):
     imei = serializers.CharField(max_length=40)
     model = serializers.CharField(max_length=80, required=False, allow_blank=True)
     ownership = serializers.ChoiceField(choices=DeviceOwnership.choices, required=False)
+    device_type = serializers.ChoiceField(choices=DeviceType.choices, required=False)
 
 
 class DeviceChangeBody(Body):
@@ -36,14 +37,16 @@ class DeviceChangeBody(Body):
 
     model = serializers.CharField(max_length=80, required=False, allow_blank=True)
     ownership = serializers.ChoiceField(choices=DeviceOwnership.choices, required=False)
+    device_type = serializers.ChoiceField(choices=DeviceType.choices, required=False)
 
 
 class DeviceFilters(django_filters.FilterSet):
-    """Devices by enterprise, IMEI and owner."""
+    """Devices by enterprise, IMEI, owner and type."""
 
     enterprise = IdFilter(field_name="enterprise_id")
     imei = django_filters.CharFilter()
     ownership = django_filters.ChoiceFilter(choices=DeviceOwnership.choices)
+    device_type = django_filters.ChoiceFilter(choices=DeviceType.choices)
 
     class Meta:
         model = Device
@@ -68,7 +71,8 @@ class Devices(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     def partial_update(self, request, pk: int) -> Response:
         """Correct what is known of a device."""
         device = self.get_object()
-        values = {"model": device.model, "ownership": device.ownership, **self.body(DeviceChangeBody)}
+        known = {"model": device.model, "ownership": device.ownership, "device_type": device.device_type}
+        values = known | self.body(DeviceChangeBody)
         return self.shown(inventory.update_device(device=device, **values, **self.write_context))
 
 

@@ -105,6 +105,7 @@ IMPORTS: dict[str, Import] = {
                 Column("imei", "15 digits.", "352099001761481", True),
                 Column("model", "Free text.", "Fairphone 6"),
                 Column("ownership", "corporate or personal; empty: corporate.", "corporate"),
+                Column("device_type", "phone, tablet, router or machine; empty: unknown.", "phone"),
             ),
             inventory.DeviceRow,
             inventory.load_devices,

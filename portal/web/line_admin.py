@@ -13,8 +13,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 
 from balances import contracts, inventory, profiles, tags
 from balances.errors import Refused
-from balances.models import Account, Line, LineAssignment, Threshold
-from balances.models.accounts import LineStatus, NumberKind
+from balances.models import Account, Device, Line, LineAssignment, Threshold
+from balances.models.accounts import DeviceOwnership, DeviceType, LineStatus, NumberKind
 from balances.scope import Verb
 from balances.selectors.terms import terms_at
 from portal import figures
@@ -90,6 +90,16 @@ class DeviceForm(PortalForm):
     device_imei = forms.CharField(label="IMEI", max_length=20, required=False, help_text="Empty: none that is known.")
 
 
+class DeviceFactsForm(PortalForm):
+    """What is known of the device: rules ask for it as device.type, device.ownership and device.model."""
+
+    action = "device-facts"
+
+    device_type = forms.ChoiceField(label="Type", choices=DeviceType.choices)
+    ownership = forms.ChoiceField(label="Belongs to", choices=DeviceOwnership.choices)
+    model = forms.CharField(label="Model", max_length=80, required=False)
+
+
 def line_admin(request: HttpRequest, line_id: int) -> HttpResponse:
     """All that can be done with one line, each in a form of its own."""
     scope = request.tenancy.scope
@@ -110,10 +120,13 @@ def line_admin(request: HttpRequest, line_id: int) -> HttpResponse:
         ),
         "number": sent(request, NumberForm, zone=zone, initial={"from_at": at}),
         "device": sent(request, DeviceForm, initial={"device_imei": line.device.imei if line.device else ""}),
+        "device_facts": sent(request, DeviceFactsForm, initial=_device_facts(line.device)),
         "add_threshold": sent(request, ThresholdForm),
         "tags": sent(request, TagsForm, initial={"tags": ", ".join(tags.of(line))}),
         "profile": sent(request, ProfileForm, initial={"attributes": _profile_text(profiles.of(line))}),
     }
+    if line.device is None or not Device.objects.within(scope, Verb.MANAGE).filter(id=line.device_id).exists():
+        del bound["device_facts"]  # the inventory belongs to who manages the enterprise as a whole
     try:
         words = _act(request, line, bound)
     except Refused as refusal:
@@ -229,7 +242,17 @@ def _read_value(text: str) -> Any:
     return text
 
 
+def _device_facts(device: Device | None) -> dict[str, str]:
+    return {name: getattr(device, name) for name in ("device_type", "ownership", "model")} if device else {}
+
+
+def _write_device_facts(request: HttpRequest, line: Line, values: dict, doing: dict) -> str:
+    assert line.device is not None
+    inventory.update_device(device=line.device, **values, **doing)
+    return "What is known of the device is saved."
+
+
 _WRITES = {
     "assign": _assign, "number": _number, "device": _device, "add_threshold": _add_threshold, "tags": _tags,
-    "profile": _profile,
+    "profile": _profile, "device_facts": _write_device_facts,
 }  # fmt: skip

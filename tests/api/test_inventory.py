@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from balances.models import AuditEvent, Line
+from balances.models import AuditEvent, Device, Line
 from tests.api.client import Api, ids, read, refusal
 from tests.cast import Cast, imei
 
@@ -82,8 +82,10 @@ def test_devices_are_added_and_corrected(cast: Cast, alice: Api, carla: Api) -> 
     body = {"enterprise": cast.aurora.enterprise.id, "imei": imei(77), "model": "Gigaset GX6"}
     made = read(alice.post("/devices", body), 201)
     assert refusal(alice.post("/devices", body), 422)["pointer"] == "/imei"
-    changed = read(alice.patch(f"/devices/{made['id']}", {"ownership": "personal"}))
-    assert (changed["model"], changed["ownership"]) == ("Gigaset GX6", "personal")
+    assert made["device_type"] == "unknown"
+    changed = read(alice.patch(f"/devices/{made['id']}", {"ownership": "personal", "device_type": "phone"}))
+    assert (changed["model"], changed["ownership"], changed["device_type"]) == ("Gigaset GX6", "personal", "phone")
+    assert ids(alice.get("/devices", device_type="phone")) == {made["id"]}
     assert ids(alice.get("/devices", ownership="personal")) == {made["id"]}
     refusal(alice.get(f"/devices/{cast.borealis.devices[0].id}"), 404)
     refusal(carla.get(f"/devices/{made['id']}"), 404)
@@ -106,8 +108,9 @@ def test_good_rows_of_a_table_are_taken_and_the_others_told(cast: Cast, alice: A
     loaded = read(alice.csv(f"{enterprise}/people", people), 201)
     assert (loaded["created"], loaded["error_count"]) == (2, 1)
     assert loaded["errors"][0]["pointer"] == "/rows/1/account_code"
-    devices = {"rows": [{"imei": imei(88)}, {"imei": 123}]}
+    devices = {"rows": [{"imei": imei(88), "device_type": "Router"}, {"imei": 123}]}
     assert read(alice.post(f"{enterprise}/devices", devices), 201)["created"] == 1
+    assert Device.objects.get(imei=imei(88)).device_type == "router"
     lines = f"msisdn,account_code,person_number,device_imei\n+4917010000090,N-SALES,P-10,{imei(88)}\n"
     assert read(alice.csv(f"{enterprise}/lines", lines), 201)["created"] == 1
     assert Line.objects.get(msisdn="4917010000090").person.name == "Ida"

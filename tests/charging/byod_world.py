@@ -217,10 +217,11 @@ class People:
     def tag(self, line: str, tag: str) -> None:
         tags.set_tags(line=self.world.lines[line], tags=[tag], actor=ACTOR, at=BEGAN)
 
-    def device(self, imei: str, ownership: str, model: str) -> None:
+    def device(self, imei: str, ownership: str, model: str, device_type: str = "unknown") -> None:
         inventory.add_device(
-            enterprise=self.world.enterprise, imei=imei, model=model, ownership=ownership, actor=ACTOR, at=BEGAN
-        )
+            enterprise=self.world.enterprise, imei=imei, model=model, ownership=ownership, device_type=device_type,
+            actor=ACTOR, at=BEGAN,
+        )  # fmt: skip
 
     def declare(self, name: str, kind: str) -> None:
         declared.declare(operator=self.world.operator, name=name, kind=kind, label=name, actor=ACTOR, at=BEGAN)
@@ -247,7 +248,7 @@ _FACTS: list[tuple[str, Callable[..., None]]] = [
     (r"tariff (\w+) from (.+): (\w+) (\d+)", People.reprice),
     (r"tag of (\w): (\w+)", People.tag),
     (r"profile of (\w): (\w+)=(.+)", People.profile),
-    (r"device (\d+): (\w+) (.+)", People.device),
+    (r"device (\d+): (\w+) (.+?)(?:, a (\w+))?", People.device),
     (r"trip of (\w+): ([A-Z, ]+) from (.+) until (.+)", People.travel),
     (r"list (\w+): (.+)", People.list_numbers),
     (r"(\S+) is declared a (\w+)", People.declare),

@@ -29,7 +29,9 @@ from policies.conditions.tree import made_test
 from policies.decision import Context
 
 BERLIN = ZoneInfo("Europe/Berlin")
-AROUND = Surroundings({"home": 1, "eu": 2, "row": 3}, frozenset({1}), {"35000000000001": ("personal", "iPhone 17")})
+AROUND = Surroundings(
+    {"home": 1, "eu": 2, "row": 3}, frozenset({1}), {"35000000000001": ("personal", "iPhone 17", "phone")}
+)
 EVENT = Context(
     service=Service.DATA,
     zone_id=2,

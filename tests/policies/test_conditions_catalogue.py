@@ -1,5 +1,6 @@
 """What conditions may speak of: declared fields, places, radio, calendars, lists; and what policies may not ask."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -221,6 +222,28 @@ def test_holidays_are_those_of_the_country_or_its_part():
     assert is_holiday("DE", date(1800, 1, 1)) is None
 
 
+def test_a_range_of_devices_compares_as_many_digits_as_it_has():
+    node = read_text("device.imei within (35200900..35200999, 86000000000001..86000000000009)")
+    assert read_text(write_text(node)) == node
+    assert describe(node) == "on device 35200900 to 35200999 or 86000000000001 to 86000000000009"
+    compare = compile_known(node, Surroundings())
+    event = Context(service=1, zone_id=1, units=1, at=T0)
+    devices = {"352008991": False, "352009000000000": True, "3520099999": True, "352010000": False,
+               "860000000000091": True, "860000000000100": False, "3520": False, "": None}  # fmt: skip
+    assert {digits: compare(replace(event, device=digits)) for digits in devices} == devices
+    for value in ("352..35", "9..1", "35200900..", "..35200900", "a..b", "1..2..3"):
+        with pytest.raises(ConditionFault):
+            from_json({"field": "device.imei", "op": "within", "value": value})
+
+
+def test_what_kind_of_device_it_is_is_known_where_somebody_said_so():
+    around = Surroundings(devices={"1" * 14: ("corporate", "", "tablet"), "2" * 14: ("corporate", "", "unknown")})
+    compare = compile_known(read_text("device.type in (tablet, router)"), around)
+    event = Context(service=1, zone_id=1, units=1, at=T0)
+    assert [compare(replace(event, device=digit * 15)) for digit in "123"] == [True, None, None]
+    assert describe(read_text("service is data and not device.type is phone")) == "data, not on a phone"
+
+
 def test_a_number_is_in_a_list_from_its_day_until_its_day():
     day = timedelta(days=1)
     numbers = NumberSet([Entry("+4930", is_prefix=True, ends=T0), Entry("4930", starts=T0 + day), Entry("49301")])
@@ -262,6 +285,9 @@ def test_policies_can_ask_what_the_networks_message_says():
         ("rating_group in (1, 5) and rating_group below 3", True),
         ("application is teams and application is office", True),  # a name and its category
         ("radio is 5g and radio is lte", False),
+        ("device.type is phone and device.type is tablet", False),
+        ("device.imei within 3520..3529 and device.imei is 353000000000000", False),
+        ("device.imei within 3520..3529 and device.imei is 352500000000000", True),
     ],
 )
 def test_conflicts_are_looked_for_among_new_fields_too(text, expected):

@@ -28,7 +28,7 @@ DAY = timedelta(days=1)
 AROUND = Surroundings(
     {"home": 1, "eu": 2},
     frozenset({1}),
-    {"35000000000001": ("personal", "")},
+    {"35000000000001": ("personal", "", "")},
     home_country="DE",
     directory=frozenset({"4930123456"}),
     number_lists={

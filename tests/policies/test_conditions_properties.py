@@ -62,7 +62,7 @@ TRIPS = {
 AROUND = Surroundings(
     {"home": 1, "eu": 2, "row": 3},
     frozenset({1}),
-    {"35000000000001": ("personal", "iPhone 17"), "35000000000002": ("corporate", "")},
+    {"35000000000001": ("personal", "iPhone 17", "phone"), "35000000000002": ("corporate", "", "")},
     home_country="DE",
     directory=frozenset({"4930123456"}),
     number_lists={"suppliers": NumberSet(Entry(*entry) for entry in LISTED)},

@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from balances import profiles
-from balances.models import DeclaredField
+from balances.models import DeclaredField, Device
 from portal.web.line_admin import _profile_text, _read_profile
 from tests.cast import Cast
 
@@ -43,6 +43,21 @@ def test_a_profile_is_written_on_the_page_of_its_line(cast: Cast):
         answer = carla.post(address, form | {"profile-attributes": wrong}).content.decode()
         assert said in answer
     assert profiles.of(line) == {"level": 3, "on_call": True}
+
+
+def test_what_a_device_is_is_said_by_who_manages_the_enterprise(cast: Cast):
+    line = cast.aurora.lines["emil phone"]
+    address, alice, carla = reverse("line-admin", args=[line.id]), client_of(cast, "alice"), client_of(cast, "carla")
+    form = {"action": "device-facts", "device-facts-device_type": "tablet", "device-facts-ownership": "personal",
+            "device-facts-model": "Slate 3"}  # fmt: skip
+    assert "What the device is" in alice.get(address).content.decode()
+    assert "What the device is" not in carla.get(address).content.decode()
+    carla.post(address, form)
+    assert Device.objects.get(id=line.device_id).device_type == "unknown"
+    assert alice.post(address, form).status_code == 302
+    device = Device.objects.get(id=line.device_id)
+    assert (device.device_type, device.ownership, device.model) == ("tablet", "personal", "Slate 3")
+    assert "Personal (BYOD) · Tablet" in alice.get(reverse("line", args=[line.id])).content.decode()
 
 
 def test_the_operator_declares_and_withdraws_fields(cast: Cast):
