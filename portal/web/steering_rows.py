@@ -219,6 +219,8 @@ class RuleForm:
     parts: list[PartForm] = field(default_factory=list)
     is_fixed: bool = False
     hint: str = ""
+    #: The id of the control at which one goes on, after what a button did.
+    focus: str = ""
 
 
 # --- a rule as a form -----------------------------------------------------------------------------------------------
@@ -381,14 +383,18 @@ def _press(form: RuleForm, button: str, choices: Choices) -> None:
             inner = f"{path}.{len(group.parts)}"
             test = TestForm(inner, choices)
             group.parts.append(test if what == "add-test" else GroupForm(inner, "any", [test]))
+            form.focus = f"{inner}-field" if what == "add-test" else f"{inner}.0-field"
     elif what == "remove" and "." in path:
         group = _at(form.condition, path.rpartition(".")[0])
         if isinstance(group, GroupForm):
             group.parts = [part for part in group.parts if part.path != path]
+            form.focus = f"{group.path}-more"
     elif what == "add-part" and len(form.parts) < PARTS_MOST:
+        form.focus = f"p{len(form.parts) - 1}-payer"
         form.parts.insert(len(form.parts) - 1, PartForm(0, "corporate", "percent", ""))
     elif what == "remove-part" and path.isdigit() and len(form.parts) > 2:
         form.parts = [part for part in form.parts if part.number != int(path)]
+        form.focus = "more-parts"
     for number, part in enumerate(form.parts):
         part.number = number
     _renumber(form.condition, "n")

@@ -7,23 +7,43 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from balances.models import UsageRecord
 from balances.units import GIB
 from policies.models import PolicyState, SteeringVersion
-from tests.cast import Cast, build
+from policies.steering import publishing
+from tests.cast import ACTOR, Cast, build
 from tests.databases import empty_tables
+from tests.employee import BEGUN
 from tests.journeys.conftest import PHONE, Complaints
 from tests.journeys.test_portal import assert_accessible, signed_in
 from tests.stack import Stack, live_stack
+from tests.web.usage import charge, used
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+CALLED = "498912345678"
 
 
 @pytest.fixture(scope="module")
 def cast(django_db_setup: None, django_db_blocker) -> Iterator[Cast]:
+    """Aurora with rules in its North, and one call that the company paid."""
     with django_db_blocker.unblock():
         made = build()
+        _steer_north(made)
+        phone, says = made.aurora.lines["emil phone"], {"apn": "corp.example", "called": f"+{CALLED}"}
+        charge(made.aurora, used(phone, "voice", 300, other_party=CALLED, attributes=says))
         yield made
         empty_tables()
+
+
+def _steer_north(cast: Cast) -> None:
+    shared = [{"payer": "corporate", "percent": 60}, {"payer": "personal"}]
+    rules = [
+        {"name": "Work", "when": "apn is corp.example", "pays": "corporate"},
+        {"name": "Calls", "when": "service is voice", "pays": shared},
+    ]
+    draft = publishing.save_draft(account=cast.aurora.accounts["NORTH"], rules=rules, actor=ACTOR, at=BEGUN)
+    publishing.publish(version=draft, reason="Agreed", actor=ACTOR, at=BEGUN)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +54,7 @@ def stack(cast: Cast) -> Iterator[Stack]:
 
 @pytest.fixture
 def page(browser: Browser, stack: Stack, cast: Cast, complaints: Complaints) -> Iterator[Page]:
-    """Alice at the rules of Aurora, of which none holds."""
+    """Alice at the rules of Aurora, where none holds."""
     SteeringVersion.objects.filter(state=PolicyState.DRAFT).delete()
     opened = signed_in(browser, stack, cast.alice, complaints)
     opened.goto(f"{stack.url}/accounts/{cast.aurora.root.id}/steering/")
@@ -118,7 +138,8 @@ def test_a_rule_with_a_group_is_built_published_and_taken_back(page: Page, compl
     page.get_by_role("button", name="Take the publication back").click()
     expect(page.get_by_text("Nothing holds here now.")).to_be_visible()
     expect(page.get_by_text("No rule holds here")).to_be_visible()
-    assert not SteeringVersion.objects.filter(state=PolicyState.PUBLISHED).exists()
+    published = SteeringVersion.objects.filter(state=PolicyState.PUBLISHED)
+    assert [version.steering.account.code for version in published] == ["NORTH"]
 
 
 def test_rows_and_groups_go_and_change_and_what_was_typed_elsewhere_stays(page: Page, complaints: Complaints):
@@ -134,6 +155,7 @@ def test_rows_and_groups_go_and_change_and_what_was_typed_elsewhere_stays(page: 
     compare(rows(groups(page).nth(2)).first, "Tag", typed="sales")
     add(whole, "Condition")
     expect(rows(whole)).to_have_count(2)
+    expect(rows(whole).nth(1).get_by_label("What is looked at")).to_be_focused()
     compare(rows(whole).nth(1), "Service", ticked=("data",))
     # Another field has other comparisons, and other ways to say values.
     compare(rows(whole).nth(1), "Units of the event", typed="100")
@@ -144,6 +166,7 @@ def test_rows_and_groups_go_and_change_and_what_was_typed_elsewhere_stays(page: 
     expect(groups(page)).to_have_count(2)
     rows(whole).first.get_by_role("button", name="Remove this condition").click()
     expect(rows(whole)).to_have_count(1)
+    expect(page.locator("#n-more")).to_be_focused()
     expect(page.locator("#says")).to_contain_text("It says:")
     page.get_by_role("button", name="Save it in the draft").click()
     expect(page.get_by_text("“Calls” is in the draft.")).to_be_visible()
@@ -188,6 +211,7 @@ def test_what_both_pay_is_put_together_part_by_part_on_a_phone(page: Page, compl
     part(page, 1).get_by_label("Of whom").select_option(label="of each line")
     page.get_by_role("button", name="Part", exact=True).click()
     expect(part(page, 3)).to_be_visible()
+    expect(part(page, 2).get_by_label("Who", exact=True)).to_be_focused()
     expect(part(page, 1).get_by_label("Amount")).to_have_value("5 GiB")
     part(page, 2).get_by_label("How much").select_option(label="money, up to")
     part(page, 2).get_by_label("Amount").fill("2.50")
@@ -231,3 +255,35 @@ def test_rules_move_and_go_and_what_is_fixed_is_asked_first(page: Page, complain
     page.get_by_role("button", name="Remove “Third”").click()
     expect(page.get_by_text("The draft is changed.")).to_be_visible()
     assert order(page) == ["Second", "First"]
+
+
+def test_a_real_call_is_tried_otherwise_from_its_own_page(
+    browser: Browser, stack: Stack, cast: Cast, complaints: Complaints
+):
+    phone, call = cast.aurora.lines["emil phone"], UsageRecord.objects.get()
+    page = signed_in(browser, stack, cast.carla, complaints)
+    page.goto(f"{stack.url}/usage/{call.id}/")
+    expect(page.get_by_text("corp.example")).to_have_count(1)
+    page.get_by_role("link", name="Who would pay, were it otherwise?").click()
+    event, answer = page.locator(".steer-try form"), page.locator("#answer")
+    expect(event.get_by_label("Line")).to_have_value(f"+{phone.msisdn}")
+    expect(event.get_by_label("How much")).to_have_value("5 min")
+    expect(event.get_by_label("APN or DNN")).to_have_value("corp.example")
+    expect(event.get_by_label("Other attributes")).to_have_value('{"called": "+498912345…"}')
+    expect(event.get_by_label("Other party")).to_have_value("")
+    event.get_by_role("button", name="Who would pay?").click()
+    expect(answer.get_by_role("heading", name="The company pays", exact=True)).to_be_visible()
+    expect(answer).to_contain_text("Rule “Work” of North (version 1) decided.")
+    event.get_by_label("APN or DNN").fill("internet")
+    event.get_by_role("button", name="Who would pay?").click()
+    expect(answer.get_by_role("heading", name="Both pay")).to_be_visible()
+    expect(answer).to_contain_text("Rule “Calls” of North (version 1) decided.")
+    expect(answer.locator(".strip div", has_text="The person")).to_contain_text("2:00 min")
+    expect(answer.locator(".strip div", has_text="The company pays now")).to_contain_text("€0.00")
+    expect(answer.locator("li", has_text="Work").first).to_contain_text("Does not match")
+    event.get_by_label("How much").fill("2000 min")
+    event.get_by_role("button", name="Who would pay?").click()
+    expect(answer.locator(".strip div", has_text="The company pays now")).not_to_contain_text("€0.00")
+    assert CALLED not in page.content()
+    assert_accessible(page)
+    assert UsageRecord.objects.count() == 1
