@@ -17,17 +17,18 @@ from balances.inventory import LineRow
 from balances.models import Bucket, Offer
 from balances.units import GIB, MIB, Service
 from policies import limits, publishing
-from policies.models import Consent, Limit, PolicyState, PolicyVersion
+from policies.models import Consent, Limit, PolicyState, PolicyVersion, SteeringVersion
 from portal.models import Membership, Role
 from portal.notices import forecast, outbox
 from tests.cast import ACTOR, FEBRUARY, NOW, Cast, build
 from tests.databases import empty_tables
 from tests.journeys.conftest import Complaints
 from tests.journeys.test_portal import signed_in
+from tests.journeys.test_steering import rows
 from tests.stack import Stack, live_stack
 from tests.web.usage import charge, used
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(450)]
 
 TABLE = Path(__file__).parents[2] / "docs" / "web.md"
 MANY = 1_000
@@ -55,6 +56,10 @@ MOST = {
     "Take care of a notice": 3,
     "Fire a notice to see it": 2,
     "Explain a charge": 1,
+    "Who pays, from a template, published": 4,
+    "Take a publication of who pays back": 2,
+    "Who pays, by a rule with a group in it, published": 14,
+    "Ask who would pay for a charge": 3,
 }
 
 
@@ -123,6 +128,12 @@ class Hand:
     def link(self, name: str | re.Pattern[str]) -> Hand:
         return self.click(self.page.get_by_role("link", name=name))
 
+    def choose(self, place: Locator, option: str) -> Hand:
+        """One choice from a list that opens: as good as a click."""
+        self.counts[self.job] += 1
+        place.select_option(label=option)
+        return self
+
     def button(self, name: str | re.Pattern[str]) -> Hand:
         return self.click(self.page.get_by_role("button", name=name))
 
@@ -161,6 +172,7 @@ def test_each_job_takes_no_more_clicks_than_promised_and_as_many_as_published(
     limiting(alice, cast)
     trading(alice, carla, dora, cast)
     notices(alice, carla)
+    paying(alice)
     assert {job: count for job, count in counts.items() if count > MOST[job]} == {}
     assert counts.keys() == MOST.keys()
     assert published() == (MOST, counts)
@@ -247,3 +259,34 @@ def notices(alice: Hand, carla: Hand) -> None:
     alice.link(re.compile("^Emil Engel")).button("I take care of it").says(re.compile("You took care of it"))
     alice.begin("Fire a notice to see it").tab("Manage").button(re.compile("^Fire the notice on Data"))
     alice.says(re.compile("a test: it counts nowhere"))
+
+
+def paying(alice: Hand) -> None:
+    alice.begin("Who pays, from a template, published").tab("Who pays")
+    alice.click(alice.page.locator("[name=template]").nth(1)).button("Draft it").type("Why", "Apps of ours are ours")
+    alice.button(re.compile("Publish version")).says(re.compile("is published"))
+    alice.begin("Take a publication of who pays back").tab("Who pays").button("Take the publication back")
+    alice.says("Nothing holds here now.")
+    assert not SteeringVersion.objects.filter(state=PolicyState.PUBLISHED).exists()
+    alice.begin("Who pays, by a rule with a group in it, published").tab("Who pays").link("Write a rule")
+    alice.type("Name", "Weekends away")
+    whole = alice.page.locator(".steer-group").first
+    compared(alice, rows(whole).first, "Service", "data")
+    alice.click(whole.get_by_role("button", name="Group", exact=True))
+    inner = alice.page.locator(".steer-group").nth(1)
+    compared(alice, rows(inner).first, "Roaming", "yes")
+    alice.click(inner.get_by_role("button", name="Condition", exact=True))
+    compared(alice, rows(inner).nth(1), "Weekday", "Saturday", "Sunday")
+    alice.click(alice.page.get_by_label("the person pays")).button("Save it in the draft").type("Why", "Agreed")
+    alice.button(re.compile("Publish version")).says(re.compile("is published"))
+    [rule] = SteeringVersion.objects.get(state=PolicyState.PUBLISHED).rules
+    assert (rule["pays"], [len(part) for part in rule["when"].values()]) == ("personal", [2])
+    alice.begin("Ask who would pay for a charge").click(alice.page.locator("[data-live-rows=latest] a"))
+    alice.link(re.compile("^Who would pay")).button("Who would pay?").says(re.compile("What each rule says"))
+
+
+def compared(hand: Hand, row: Locator, field: str, *values: str) -> None:
+    """A comparison with values that are ticked."""
+    hand.choose(row.get_by_label("What is looked at"), field)
+    for value in values:
+        hand.click(row.get_by_label(value, exact=True))
