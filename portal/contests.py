@@ -154,7 +154,7 @@ def complete(*, contest_id: int, actor: str, at: datetime) -> bool:
     enterprise_id = Contest.objects.values_list("enterprise_id", flat=True).get(id=contest_id)
     with locks.enterprise(enterprise_id):
         contest = Contest.objects.select_for_update().get(id=contest_id)
-        if contest.state != ContestState.UPHELD or not all(usage_id > 0 for usage_id in _charged_as(contest)):
+        if contest.state != ContestState.UPHELD or min(_charged_as(contest), default=0) <= 0:
             return False
         record = UsageRecord.objects.get(id=contest.usage_id, used_at=contest.used_at)
         note = f"Objection {contest.id} was upheld"

@@ -8,6 +8,7 @@ anything, and keeps nothing: so no question tells what somebody did, and asking 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,19 +18,21 @@ from balances.errors import Refused
 from balances.models import Account, Line, NumberAssignment
 from balances.models.accounts import NumberKind
 from balances.scope import Scope
-from balances.units import SERVICE_NAMES
-from policies.conditions import Traced
+from balances.units import SERVICE_NAMES, Service
+from policies.conditions import Traced, fields_read
 from policies.conditions.places import is_country, network_of
 from policies.models import SteeringVersion
 from policies.steering.book import NUMBERS
 from policies.steering.loading import catalogue_of, terms_of
 from portal.charging import reasons as wording
 from portal.charging import records, steering_trial
-from portal.charging.steering_trial import ForeseenLeg
+from portal.charging.steering_trial import Asked, ForeseenLeg
 
 #: Reasons of a personal leg that say why the person pays, and nothing of the account.
 _OF_STEERING = ("steer", "steer_default", "unknown", "budget_used", "limit_steer_personal", "rule_steer_personal")
 SOURCE_RECORD_ID = "trial"
+#: Fields that read the other party, and services that have one.
+_OF_NUMBERS, _SPOKEN = frozenset({"other_party", "list", "directory"}), (Service.VOICE, Service.MESSAGING)
 
 
 class TrialRefused(Refused):
@@ -91,6 +94,7 @@ class Trial:
     asked: tuple[ShownAsked, ...]
     reason: str = ""
     detail: str = ""
+    misses_number: bool = False  # a rule could not be applied for want of the other party, before one decided
 
     @property
     def company_units(self) -> int:
@@ -158,7 +162,17 @@ def tried(
     )
     if not foreseen.is_charged:
         return Trial(usage.service, (), asked, foreseen.reason, foreseen.detail)
-    return Trial(usage.service, tuple(_shown(leg, rules) for leg in foreseen.legs), asked)
+    misses_number = usage.service in _SPOKEN and not usage.other_party and _misses_number(foreseen.asked)
+    legs = tuple(_shown(leg, rules) for leg in foreseen.legs)
+    return Trial(usage.service, legs, asked, misses_number=misses_number)
+
+
+def _misses_number(asked: tuple[Asked, ...]) -> bool:
+    for one in itertools.takewhile(lambda one: not one.decides, asked):
+        rule = one.version.terms.rules[one.number - 1]
+        if one.holds is None and fields_read(rule.when) & _OF_NUMBERS:
+            return True
+    return False
 
 
 class _Rules:

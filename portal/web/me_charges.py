@@ -23,6 +23,7 @@ from portal.charging import reasons
 from portal.web.charges import names_for
 from portal.web.contests import filing
 from portal.web.me import mine_page, rows_of, selves
+from portal.web.me_rules import may_be_asked
 from portal.web.reach import before_sent, found
 
 A_PAGE = 30
@@ -90,7 +91,8 @@ def charge_list(request: HttpRequest) -> HttpResponse:
 def charge(request: HttpRequest, usage_id: int) -> HttpResponse:
     """Who pays an event of mine, what of it, and why; both halves where it forked."""
     scope: Scope = request.tenancy.scope
-    halves = found(mine.explained, scope, [one.person.id for one in selves(request)], usage_id)
+    people = selves(request)
+    halves = found(mine.explained, scope, [one.person.id for one in people], usage_id)
     record = next((half.charge.usage for half in halves if half.charge.usage.id == usage_id), None)
     if record is None:
         raise Http404("Not in reach.")
@@ -111,6 +113,7 @@ def charge(request: HttpRequest, usage_id: int) -> HttpResponse:
         request, "me-charges", record=record, terms=terms, sums=sums, is_forked=len(halves) > 1,
         halves=[_worded(half, names, terms, record) for half in halves],
         attributes=_attributes(halves), form=form, contest=contest,
+        may_be_tried=may_be_asked(record, [one.person.id for one in people if one.is_proven]),
     )  # fmt: skip
     return render(request, "me/charge.html", context)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -21,6 +21,8 @@ from tests.employee import CALLS, Employee, employee, open_account, prove, steer
 from tests.web.usage import charge, used
 
 pytestmark = pytest.mark.django_db
+
+BERLIN = ZoneInfo("Europe/Berlin")
 
 
 def signed_in(user) -> Client:
@@ -255,6 +257,56 @@ def test_who_would_pay_is_answered_for_own_lines_and_times_only(emil: Employee):
     )
     then = datetime.now(UTC) - timedelta(days=5)
     assert "not yours at that time" in ask(cast.emil, line=phone.id, starts_at=f"{then:%Y-%m-%dT%H:%M}")
+
+
+def test_a_charge_of_ones_own_is_the_start_of_a_question_both_halves_of_it_as_one(cast: Cast):
+    phone, mine = cast.aurora.lines["emil phone"], signed_in(cast.emil)
+    open_account(cast, cast.aurora.people["P-1"])
+    parts = [{"payer": "corporate", "percent": 60}, {"payer": "personal"}]
+    when = "apn is corporate and rating_group is 7 and device.imei starts 35824005"
+    steer(cast.aurora, {"name": "Shared", "when": when, "pays": parts})
+    begins = datetime.now(BERLIN).replace(microsecond=0) - timedelta(days=2)
+    ended_at = (begins + timedelta(minutes=9)).isoformat()
+    said = {"imei": "358240051111110", "attributes": {"apn": "corporate", "rating_group": 7}}
+    charge(cast.aurora, used(phone, "data", 10 * MIB, begins, ended_at=ended_at, visited_network="208", **said))
+    company, own = UsageRecord.objects.order_by("payer")
+    assert (company.units, own.units) == (6 * MIB, 4 * MIB)
+    for record in (company, own):
+        address = f"{reverse('me-rules')}?usage={record.id}"
+        assert address in mine.get(reverse("me-charge", args=[record.id])).content.decode()
+        page = mine.get(address).content.decode()
+        for value in ("10 MiB", "corporate", f"{begins:%Y-%m-%dT%H:%M:%S}"):
+            assert f'value="{value}"' in page
+        assert re.search(r'<option value="208" selected', page)
+        form = {"usage": record.id, "service": "data", "amount": "10 MiB", "starts_at": f"{begins:%Y-%m-%dT%H:%M:%S}"}
+        assert "I pay 4 MiB" in ask(cast.emil, line=phone.id, apn="corporate", **form)
+        assert "The company pays 10 MiB" in ask(cast.emil, line=phone.id, apn="internet", **form)
+    foreign = cast.aurora.lines["frida phone"]
+    charge(cast.aurora, used(foreign, "voice", 60))
+    for number in (UsageRecord.objects.get(line=foreign).id, own.id + 10_000, "x"):
+        assert mine.get(reverse("me-rules"), {"usage": number}).status_code == 404
+
+
+def test_an_end_cuts_what_one_asks_for_and_lies_within_ones_own_time(cast: Cast):
+    phone = cast.aurora.lines["emil phone"]
+    open_account(cast, cast.aurora.people["P-1"])
+    steer(cast.aurora, {"name": "Evening", "when": "not time within 08:00-18:00", "pays": "personal"})
+    day = (datetime.now(BERLIN) - timedelta(days=3)).date()
+    session = {"service": "data", "amount": "20 MiB", "starts_at": f"{day}T17:30", "ends_at": f"{day}T18:30"}
+    page = ask(cast.emil, line=phone.id, **session)
+    assert "The company pays 10 MiB" in page
+    assert "I pay 10 MiB" in page
+    assert "could not be charged" in ask(cast.emil, line=phone.id, **session | {"ends_at": f"{day}T17:00"})
+    handed_on = datetime.combine(day, time(18), BERLIN)
+    inventory.change_person(line=phone, person=cast.aurora.people["P-2"], actor=ACTOR, at=handed_on)
+    inventory.change_person(
+        line=phone, person=cast.aurora.people["P-1"], actor=ACTOR, at=handed_on + timedelta(hours=12)
+    )
+    page = ask(cast.emil, line=phone.id, **session)
+    assert "not yours at that time" in page
+    assert "pay 10 MiB" not in page, "who has it then is somebody else's business"
+    long_call = {"service": "voice", "amount": "60 min", "starts_at": f"{day}T17:30"}
+    assert "not yours at that time" in ask(cast.emil, line=phone.id, **long_call)
 
 
 def test_lines_say_since_when_and_with_which_device(emil: Employee):

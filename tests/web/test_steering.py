@@ -341,6 +341,18 @@ def test_of_the_personal_leg_nothing_is_shown_but_that_the_person_pays(cast: Cas
         assert word not in page[page.index("The person pays") :], word
 
 
+def test_a_rule_that_reads_the_other_party_is_warned_of_where_the_event_names_none(cast: Cast, carla: Client):
+    reads = {"name": "Germany", "when": "service is voice and other_party starts 49", "pays": "personal"}
+    steered(cast, [{"name": "Messages", "when": "service is messaging", "pays": "corporate"}, reads])
+    address = reverse("account-steering-try", args=[cast.aurora.accounts["NORTH"].id])
+    call = EVENT | {"service": "2", "amount": "5 min", "ends_at": ""}
+    warning = "A rule reads the other party, and this event has none"
+    assert warning in text_of(carla.post(address, call))
+    assert warning not in text_of(carla.post(address, call | {"other_party": "+49 30 1234"}))
+    assert warning not in text_of(carla.post(address, EVENT)), "data has none ever"
+    assert warning not in text_of(carla.post(address, call | {"service": "3", "amount": "1"})), "decided before"
+
+
 def test_a_draft_is_tried_before_it_holds(cast: Cast, carla: Client):
     account = cast.aurora.accounts["NORTH"]
     publishing.save_draft(account=account, rules=[{"name": "Draft", "pays": "personal"}], **DOING)
