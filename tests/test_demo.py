@@ -33,10 +33,14 @@ from balances.models import (
     Trade,
     TradingTerms,
     UsageBatch,
+    UsageIdentity,
     UsageRecord,
 )
 from balances.models.counters import Grain, OwnerKind
 from clients.traffic import config as traffic_configuration
+from clients.traffic.model import Line as TrafficLine
+from clients.traffic.model import Traffic
+from clients.traffic.profiles import KEEN
 from policies.models import (
     Consent,
     Exemption,
@@ -53,7 +57,7 @@ from portal.demo import ahead, cast
 from portal.demo.past import Past
 from portal.demo.plan import LARGEST_LINES, SIZES, enterprise_plan
 from portal.demo.story import Story
-from portal.models import User
+from portal.models import Contest, Job, PersonClaim, User
 
 pytestmark = pytest.mark.django_db
 
@@ -175,14 +179,43 @@ def test_no_screen_of_a_tour_is_empty(data_dir):
     assert UsageRecord.objects.exclude(counterpart_id=None).exists(), "a call of which both pay a part"
     rules = SteeringVersion.objects.filter(**mine)
     assert set(rules.values_list("state", flat=True)) == {"published", "draft"}
+    assert rules.filter(state="published").values("steering").distinct().count() == 3, "at the top, below, and a team's"
     states = PolicyVersion.objects.filter(policy__enterprise__number=SIZES["meridian"].number)
     assert set(states.values_list("state", flat=True)) == {"published", "draft"}
+
+
+def test_the_employee_proved_who_they_are_and_objected_and_got_something_back(data_dir):
+    demo()
+    claim = PersonClaim.objects.get()
+    assert claim.user.memberships.get().person == claim.person
+    contests = Contest.objects.filter(person=claim.person)
+    assert set(contests.values_list("state", flat=True)) == {"open", "corrected", "declined"}
+    corrected = contests.get(state="corrected")
+    assert corrected.refunded_micros > 0
+    correction = UsageIdentity.objects.get(source_record_id=f"contest-{corrected.id}")
+    assert UsageRecord.objects.get(id=correction.usage_id).payer == 1
+    job = Job.objects.get(kind="steering-replay")
+    assert SteeringVersion.objects.get(id=job.parameters["version"]).state == "draft"
+
+
+def test_the_employees_phone_is_never_quiet_and_uses_what_each_payer_pays(data_dir):
+    demo()
+    config = traffic_configuration.read(data_dir / "traffic.json")
+    (phone,) = [line for line in config.lines if line.profile == KEEN]
+    assert Line.objects.get(msisdn=phone.msisdn).person == PersonClaim.objects.get().person
+    at_night = datetime(2026, 3, 15, 3, tzinfo=UTC).timestamp()
+    traffic = Traffic([TrafficLine(phone.msisdn, phone.profile)], seed=config.seed, prefix="x", rate=config.speed)
+    used = {
+        record.attributes["application"] for record in traffic.between(at_night, at_night + 600) if record.attributes
+    }
+    assert used & {"outlook", "teams", "sap"}
+    assert used & {"video", "social"}
 
 
 def test_the_cast_can_sign_in_and_sees_its_own(data_dir):
     demo()
     members = json.loads((data_dir / "cast.json").read_text())
-    assert len(members) == 7
+    assert len(members) == 8
     seen = {}
     for member in members:
         request = RequestFactory().post("/sign-in")

@@ -166,12 +166,14 @@ def _destination(drawn: random.Random) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Crowd:
-    """All lines of one profile; who acts next is drawn in proportion to `cumulative` activity."""
+    """All lines of one profile; who acts next is drawn in proportion to `cumulative` activity. `attributes`: what the
+    network says of their data, by radio.
+    """
 
     profile: Profile
     members: list[_Traits]
     cumulative: list[float]
-    attributes: list[dict[str, Any]] = field(default_factory=list)
+    attributes: list[list[dict[str, Any]]] = field(default_factory=list)
 
 
 def _poisson(drawn: random.Random, mean: float) -> int:
@@ -264,7 +266,8 @@ class Traffic:
         if service == "data":
             size *= who.volume if network == self.home_network else who.volume * ROAMING_DATA_FACTOR
             seconds = min(LONGEST_DATA_SESSION_SECONDS, 30 + int(900 * chance() / (1.02 - chance())))
-            attributes = crowd.attributes[chance() < 0.35]
+            said = crowd.attributes[chance() < 0.35]
+            attributes = said[int(chance() * len(said))] if len(said) > 1 else said[0]
         elif service == "video_conferencing":
             seconds = max(1, min(LONGEST_CALL_SECONDS, int(size)))
             participants = 3 + int(chance() * 9) if crowd.profile.name == EXECUTIVE else 2 + int(chance() * 4)
@@ -307,5 +310,6 @@ def _by_profile(lines: Iterable[Line]) -> dict[str, list[Line]]:
 
 def _crowd(profile: Profile, lines: Sequence[Line], seed: int) -> _Crowd:
     members = [_traits(line, profile, seed) for line in lines]
-    attributes = [{"apn": profile.apn, "rat": rat} for rat in ("LTE", "NR")]
+    applications = [{"application": name} for name in profile.applications] or [{}]
+    attributes = [[{"apn": profile.apn, "rat": rat, **one} for one in applications] for rat in ("LTE", "NR")]
     return _Crowd(profile, members, list(accumulate(member.activity for member in members)), attributes)

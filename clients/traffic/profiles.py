@@ -45,7 +45,9 @@ class Habit:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A kind of line. `travellers` is the share of its lines that go abroad now and then."""
+    """A kind of line. `travellers` is the share of its lines that go abroad now and then; data of people
+    names its application, one of `applications`.
+    """
 
     name: str
     share: float
@@ -53,11 +55,16 @@ class Profile:
     apn: str
     travellers: float
     habits: tuple[Habit, ...]
+    applications: tuple[str, ...] = ()
 
 
 IDLE = "idle"
 RUNAWAY = "runaway"
 EXECUTIVE = "executive"
+KEEN = "keen"
+
+#: What the network says of people's data: each as often as it stands here.
+APPLICATIONS = ("outlook", "outlook", "teams", "sap", "browser", "browser", "video", "social")
 
 PROFILES: dict[str, Profile] = {
     profile.name: profile
@@ -74,6 +81,7 @@ PROFILES: dict[str, Profile] = {
                 Habit("messaging", 2.2, 1.2, 0.5),
                 Habit("video_conferencing", 0.15, 1500, 0.6),
             ),
+            APPLICATIONS,
         ),
         Profile(
             "field",
@@ -86,6 +94,7 @@ PROFILES: dict[str, Profile] = {
                 Habit("voice", 5.0, 110, 1.0),
                 Habit("messaging", 4.0, 1.2, 0.5),
             ),
+            APPLICATIONS,
         ),
         Profile(
             EXECUTIVE,
@@ -99,6 +108,7 @@ PROFILES: dict[str, Profile] = {
                 Habit("messaging", 3.0, 1.2, 0.5),
                 Habit("video_conferencing", 1.8, 2100, 0.6),
             ),
+            APPLICATIONS,
         ),
         Profile(
             "machine",
@@ -113,6 +123,16 @@ PROFILES: dict[str, Profile] = {
         # Nobody is dealt this one: a machine whose firmware has gone wrong and downloads the same image all
         # day.
         Profile(RUNAWAY, 0.0, FLAT_WEEK, "m2m", 0.0, (Habit("data", 360, 60 * MIB, 0.5),)),
+        # Nor this one: somebody whose phone is never quiet, so that a watcher sees figures move at any hour.
+        Profile(
+            KEEN,
+            0.0,
+            FLAT_WEEK,
+            "internet",
+            0.0,
+            (Habit("data", 900, 150 * 1024, 1.0), Habit("voice", 24, 60, 0.6), Habit("messaging", 6, 1.2, 0.5)),
+            APPLICATIONS,
+        ),
     )
 }
 

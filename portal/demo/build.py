@@ -18,7 +18,7 @@ from balances.models.accounts import DrawAbove
 from balances.units import GIB, Service
 from clients.traffic.profiles import RUNAWAY
 from portal.demo import market
-from portal.demo.byod import Byod
+from portal.demo.byod import Byod, declare_masking
 from portal.demo.controls import Controls
 from portal.demo.past import ACTOR, Past
 from portal.demo.story import Story
@@ -54,6 +54,7 @@ class EnterpriseBuild:
         self.progress(f"{name}: the contract", 0.05)
         self._make_contract()
         self._make_thresholds()
+        declare_masking(self.story, self.enterprise)
         steering = Byod(self.story, self.enterprise) if self.story.key == "meridian" else None
         if steering is not None:
             steering.begin()

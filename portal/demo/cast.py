@@ -18,6 +18,7 @@ from django.contrib.auth.hashers import make_password
 
 from balances.models import Account, Enterprise, Operator, Person
 from balances.scope import Verb
+from clients.traffic.profiles import KEEN
 from portal import tokens
 from portal.demo.plan import HOME_NETWORK, EnterprisePlan
 from portal.models import Membership, Role, User
@@ -62,11 +63,14 @@ def _account_manager(operator: Operator, enterprises: list[Enterprise]) -> Membe
 
 
 def _people_of(plan: EnterprisePlan, enterprise: Enterprise) -> list[Member]:
-    """The largest enterprise's other people: a division's manager, an observer, an employee."""
+    """The largest enterprise's other people: managers of two divisions, the second one the employee's; an observer, the
+    employee.
+    """
     code = plan.busiest_cost_centre().code.split("-")[0]
     division = _top_of(Account.objects.get(enterprise=enterprise, code=code))
     root = Account.objects.get(enterprise=enterprise, parent=None)
     employee = Person.objects.get(enterprise=enterprise, number=plan.people[0].number)
+    own = _top_of(employee.account)
     return [
         _member(
             "Carl Castell",
@@ -75,6 +79,14 @@ def _people_of(plan: EnterprisePlan, enterprise: Enterprise) -> list[Member]:
             plan,
             enterprise,
             account=division,
+        ),
+        _member(
+            "Sara Sommer",
+            Role.MANAGER,
+            f"Cost-centre manager, {own.name}",
+            plan,
+            enterprise,
+            account=own,
         ),
         _member("Oda Obermann", Role.OBSERVER, f"Observer, {enterprise.name}", plan, enterprise, account=root),
         _member(employee.name, Role.EMPLOYEE, "Employee with two lines", plan, enterprise, person=employee),
@@ -119,8 +131,10 @@ def _hashed(password: str) -> str:
 def _traffic(
     operator: Operator, plans: list[EnterprisePlan], maker: Member, seed: int, at: datetime
 ) -> dict[str, object]:
-    """What the traffic generator needs: a fresh token that may only report usage, and the lines."""
-    user = User.objects.get(email=maker.email)
+    """What the traffic generator needs: a fresh token that may only report usage, and the lines; the employee's phone
+    is never quiet.
+    """
+    user, phone = User.objects.get(email=maker.email), plans[0].lines[0]
     _, secret = tokens.issue(operator=operator, name=TOKEN_NAME, verbs=[Verb.INGEST], created_by=user, at=at)
     return {
         "token": secret,
@@ -130,7 +144,9 @@ def _traffic(
         "seed": seed,
         "speed": SPEED,
         "lines": [
-            {"msisdn": line.msisdn, "profile": line.profile, "imei": line.imei} for plan in plans for line in plan.lines
+            {"msisdn": line.msisdn, "profile": KEEN if line is phone else line.profile, "imei": line.imei}
+            for plan in plans
+            for line in plan.lines
         ],
     }
 

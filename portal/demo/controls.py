@@ -11,11 +11,13 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Sum
 
 from balances import contingency, draw_caps, exchange, standing, tags, trading, trading_terms
 from balances.errors import Refused
 from balances.models import Account, Bucket, DrawCap, Enterprise, Exchange, Line, StandingTransfer, TradingTerms
 from balances.models.buckets import BucketKind, ReleaseRule
+from balances.models.counters import Counter, Grain, OwnerKind, Payer
 from balances.units import GIB, MIB, MICROS_PER_MAJOR, SERVICE_NAMES, Service
 from clients.traffic.profiles import EXECUTIVE, RUNAWAY
 from policies import consent, limits, publishing
@@ -64,6 +66,15 @@ class Controls:
     def _line(self, place: int) -> Line:
         return Line.objects.get(enterprise=self.enterprise, msisdn=self.story.plan.lines[place].msisdn)
 
+    def _data_of(self, line: Line) -> int:
+        """Octets that the company pays of a line in the cycle, so far."""
+        counted = Counter.objects.filter(
+            enterprise=self.enterprise, owner_kind=OwnerKind.LINE, owner_id=line.id, grain=Grain.CYCLE,
+            service=Service.DATA, payer=Payer.CORPORATE,
+        ).order_by("-period_start")  # fmt: skip
+        latest = counted.values_list("period_start", flat=True).first()
+        return counted.filter(period_start=latest).aggregate(sum=Sum("used_units"))["sum"] or 0
+
     # --- units ------------------------------------------------------------------------------------------------
 
     def _caps(self) -> None:
@@ -71,7 +82,8 @@ class Controls:
         if DrawCap.objects.filter(enterprise=self.enterprise).exists():
             return
         draw_caps.set_cap(account=self.divisions[-1], service=Service.VOICE, units=500 * 60, **self.doing)
-        draw_caps.set_cap(line=self._line(0), service=Service.DATA, units=20 * GIB, **self.doing)
+        units = max(20 * GIB, 2 * self._data_of(self._line(0)) // GIB * GIB)
+        draw_caps.set_cap(line=self._line(0), service=Service.DATA, units=units, **self.doing)
 
     def _slice(self) -> None:
         """A fiftieth of what is left where most is opens when all else of its owner is used up."""
@@ -164,8 +176,8 @@ class Controls:
             amount=used * 10 // 9, action="notify", **cycle, **self.doing,
         )  # fmt: skip
         own = limits.make(
-            line=self._line(0), service=Service.DATA, measure="units", amount=30 * GIB, action="stop_now", **cycle,
-            **self.doing,
+            line=self._line(0), service=Service.DATA, measure="units", action="stop_now",
+            amount=max(30 * GIB, 2 * self._data_of(self._line(0)) // GIB * GIB), **cycle, **self.doing,
         )  # fmt: skip
         limits.exempt(
             limit=own, line=self._line(0), until=self.story.now + timedelta(days=14), reason="Trade fair", **self.doing

@@ -191,7 +191,7 @@ def _people_lines(plan: EnterprisePlan, count: int, drawn: random.Random, seed: 
 
 
 def _with_runaway(size: Size, dealt: list[str]) -> list[str]:
-    """The first person's two lines are an office phone and a tablet; one machine of the largest enterprise
+    """The first person's two lines are an office phone, their own, and a tablet; one machine of the largest enterprise
     runs away.
     """
     for place in (0, 1):
@@ -230,5 +230,5 @@ def _line(size: Size, n: int, profile: str, code: str, person_number: str, drawn
         person_number=person_number,
         imei=body + luhn.calc_check_digit(body),
         model=model,
-        is_personal_device=bool(person_number) and drawn.random() < PERSONAL_DEVICE_SHARE,
+        is_personal_device=bool(person_number) and (drawn.random() < PERSONAL_DEVICE_SHARE or n == 0),
     )

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from balances import audit
 from balances.models import AuditEvent, Enterprise, Operator
-from portal.demo import cast
+from portal.demo import cast, people
 from portal.demo.build import EnterpriseBuild, prepare_operator
 from portal.demo.past import ACTOR
 from portal.demo.plan import LARGEST_LINES, SIZES
@@ -52,8 +52,10 @@ class Command(BaseCommand):
             return
         else:
             self.stdout.write("An earlier build of the demo was interrupted; it goes on from there.")
-        self._build(_stories(**started.detail))
-        self._ensure_cast(_stories(**started.detail))
+        stories = _stories(**started.detail)
+        self._build(stories)
+        self._ensure_cast(stories)
+        people.settle(stories[0], Enterprise.objects.get(number=stories[0].plan.size.number))
         self._note(FINISHED, {})
         self._say(f"the demo is ready; its people are in {settings.DATA_DIR / 'cast.json'}", 1.0)
 
