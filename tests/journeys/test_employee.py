@@ -20,6 +20,7 @@ from tests.web.usage import charge, used
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 SMALL_PHONE = {"width": 360, "height": 740}
+PATIENCE_MS = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +109,16 @@ def test_an_objection_on_the_phone_is_upheld_on_the_desk_and_the_money_is_back(
     expect(phone.locator(".my-charge", has_text="€0.50").get_by_text("Upheld and given back")).to_be_visible()
     expect(phone.get_by_role("region", name="My objections").get_by_text("Upheld and given back")).to_be_visible()
     looked_at(phone, "me-after")
+
+
+def test_ones_own_page_grows_while_it_is_looked_at_and_ends_with_the_session(
+    browser: Browser, stack: Stack, cast: Cast, complaints: Complaints, django_db_blocker
+):
+    page = signed_in(browser, stack, cast.emil, complaints, SMALL_PHONE)
+    expect(page.get_by_text("Live, as of")).to_be_visible(timeout=PATIENCE_MS)
+    with django_db_blocker.unblock():
+        charge(cast.aurora, used(cast.aurora.lines["emil phone"], "voice", 125, other_party="498912345"))
+    expect(page.locator(".my-charges")).to_contain_text("2:05", timeout=PATIENCE_MS)
+    page.context.clear_cookies()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible(timeout=PATIENCE_MS)
+    complaints.clear()  # sockets of the session that ended
