@@ -85,7 +85,10 @@ class _Words:
         clock = f" ({_CLOCKS.get(test.clock, f'{test.clock} time')})" if test.clock else ""
         if test.field in _FLAGS:
             return _FLAGS[test.field][0 if test.values[0] is holds else 1] + clock
-        value = self._values(test, field) + clock
+        value = self._values(test, field)
+        if test.field == "time" and holds:
+            value = value.replace("-", " and ")
+        value += clock
         if test.field in _PHRASES:
             return _PHRASES[test.field][0 if holds else 1].format(value)
         if field is not None and field.words and field.kind is Kind.FLAG:

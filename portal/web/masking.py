@@ -13,6 +13,7 @@ from balances.models import MaskingDeclaration, MaskingRule
 from balances.scope import Scope, Verb
 from balances.selectors import tree
 from balances.selectors.terms import terms_at
+from policies.conditions.words import country_name
 from portal.web.context import place
 from portal.web.forms import PortalForm, acting, attempt, sent
 from portal.web.reach import found
@@ -25,7 +26,7 @@ class DeclareForm(PortalForm):
 
     action = "declare"
 
-    rule = forms.ChoiceField(label="Numbers are shown", choices=MaskingRule.choices)
+    rule = forms.ChoiceField(label="Numbers are shown", choices=MaskingRule.choices, initial=MaskingRule.CUT_THREE)
     text = forms.CharField(
         label="What is declared, and to whom",
         max_length=masking.TEXT_MOST,
@@ -70,7 +71,7 @@ def masking_of(request: HttpRequest, account_id: int) -> HttpResponse:
         "section": "account-masking",
         "form": form,
         "manages": manages,
-        "country": country,
+        "country": country_name(country),
         "law": masking.rule_of_country(country),
         "example": now.shown(EXAMPLE),
         "is_full": now == masking.FULL,

@@ -31,7 +31,7 @@ def drafted(cast: Cast, api: Api, *rules: dict, **more) -> dict:
 
 def test_who_pays_is_drafted_published_and_taken_back(cast: Cast, carla: Api):
     draft = drafted(cast, carla, default="corporate", missing={"action": "refuse"})
-    assert draft["words"] == ["Data, between 18:00-08:00: the person pays."]
+    assert draft["words"] == ["Data, between 18:00 and 08:00: the person pays."]
     assert draft["texts"] == ["service is data and time within 18:00-08:00"]
     assert [one["about"] for one in draft["cautions"]] == ["nobody"]
     address = f"/steerings/{draft['steering']}"

@@ -137,8 +137,8 @@ def test_every_field_has_words():
         ("service is voice and country in (FR, us)", "voice in France or United States"),
         ("holiday is no at enterprise", "except on public holidays (the enterprise's time)"),
         ("not radio in (5g, wifi)", "not over 5G or Wi-Fi"),
-        ("time within 08:00-18:00 at there", "between 08:00-18:00 (time where the person is)"),
-        ("time within 08:00-18:00 at home", "between 08:00-18:00"),
+        ("time within 08:00-18:00 at there", "between 08:00 and 18:00 (time where the person is)"),
+        ("time within 08:00-18:00 at home", "between 08:00 and 18:00"),
         ("on_trip is yes and directory is no", "on a business trip, with others than the corporate directory"),
         (
             "used at_least 5 and not list is family",

@@ -99,7 +99,7 @@ def test_a_list_of_charges_goes_on_where_it_ended(emil: Employee):
 def test_an_event_of_both_is_explained_with_both_halves_whichever_is_asked_for(emil: Employee):
     for record in UsageRecord.objects.filter(service=1):
         page = words(emil.cast.emil, "me-charge", record.id)
-        assert "Both pay a part of it: 104,857,600 octets in all." in page
+        assert "Both pay a part of it: 100 MiB 104,857,600 octets in all." in page
         assert "62,914,560 octets" in page
         assert "41,943,040 octets" in page
         assert "€3.00" in page

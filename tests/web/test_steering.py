@@ -77,7 +77,7 @@ def test_a_template_is_published_in_five_clicks(cast: Cast, carla: Client, addre
     assert carla.post(address, {"action": "template", "template": "office-hours"}).status_code == 302
     page = text_of(carla.get(address))
     assert "Version 1, draft" in page
-    assert "between 08:00-18:00, except on public holidays: the company pays." in page
+    assert "between 08:00 and 18:00, except on public holidays: the company pays." in page
     assert carla.post(address, {"action": "publish", "reason": "agreed"}).status_code == 302  # 4: why, 5: Publish
     assert SteeringVersion.objects.get().state == PolicyState.PUBLISHED
 
@@ -328,7 +328,7 @@ def test_a_made_up_event_shows_cuts_payers_rules_and_truths(cast: Cast, carla: C
     assert "2,097,152 octets" in page  # the evening is the person's
     assert "Rule “Halves” of North (version 1) decided." in page
     assert "Rule “Evenings” of North (version 1) decided." in page
-    assert re.search(r"Evenings North, version 1 Does not match .* between 18:00-08:00", page)
+    assert re.search(r"Evenings North, version 1 Does not match .* between 18:00 and 08:00", page)
     assert UsageRecord.objects.count() == 0
 
 
