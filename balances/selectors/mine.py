@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Sum
 
 from balances import masking
 from balances.models import ChargeLine, OpenPersonalUsage, OpenState, PersonAssignment, UsageRecord
@@ -180,10 +180,15 @@ def _parts(records: QuerySet[UsageRecord], *, micros: str) -> list[Part]:
     rows = (
         records.order_by()
         .values("service")
-        .annotate(granted=Sum("charge_lines__units"), refused=Sum("charge_lines__refused_units"), money=Sum(micros))
+        .annotate(
+            granted=Sum("charge_lines__units"),
+            refused=Sum("charge_lines__refused_units"),
+            money=Sum(micros),
+            count=Count("id", distinct=True),
+        )
     )
     return [
-        Part(row["service"], int(row["granted"]), int(row["refused"]), int(row["money"]))
+        Part(row["service"], int(row["granted"]), int(row["refused"]), int(row["money"]), records=row["count"])
         for row in sorted(rows, key=lambda row: row["service"])
     ]
 

@@ -264,8 +264,9 @@ class Traffic:
         size = habit.median_units * math.exp(habit.sigma * drawn.gauss(0, 1)) * self.coarseness.get(service, 1)
         other_party, attributes, seconds = "", None, 0  # of a message: no duration
         if service == "data":
+            typical = crowd.profile.data_seconds
             size *= who.volume if network == self.home_network else who.volume * ROAMING_DATA_FACTOR
-            seconds = min(LONGEST_DATA_SESSION_SECONDS, 30 + int(900 * chance() / (1.02 - chance())))
+            seconds = min(LONGEST_DATA_SESSION_SECONDS, 30 + int(typical * chance() / (1.02 - chance())))
             said = crowd.attributes[chance() < 0.35]
             attributes = said[int(chance() * len(said))] if len(said) > 1 else said[0]
         elif service == "video_conferencing":

@@ -46,7 +46,7 @@ class Habit:
 @dataclass(frozen=True, slots=True)
 class Profile:
     """A kind of line. `travellers` is the share of its lines that go abroad now and then; data of people
-    names its application, one of `applications`.
+    names its application, one of `applications`; a data session lasts about `data_seconds`.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Profile:
     travellers: float
     habits: tuple[Habit, ...]
     applications: tuple[str, ...] = ()
+    data_seconds: int = 900
 
 
 IDLE = "idle"
@@ -130,8 +131,9 @@ PROFILES: dict[str, Profile] = {
             FLAT_WEEK,
             "internet",
             0.0,
-            (Habit("data", 900, 150 * 1024, 1.0), Habit("voice", 24, 60, 0.6), Habit("messaging", 6, 1.2, 0.5)),
+            (Habit("data", 900, MIB, 1.0), Habit("voice", 24, 60, 0.6), Habit("messaging", 6, 1.2, 0.5)),
             APPLICATIONS,
+            data_seconds=5,
         ),
     )
 }

@@ -60,8 +60,8 @@ def personal_record(service: int) -> UsageRecord:
 def test_both_payers_stand_side_by_side_with_units_and_the_persons_money(emil: Employee):
     page = words(emil.cast.emil, "me")
     company, _, own = page.partition("The company pays ")[2].partition(" I pay ")
-    assert "60 MiB" in company
-    assert "1:00 min" in company
+    assert "60 MiB 1 charge" in company
+    assert "1:00 min 1 charge" in company
     assert "40 MiB" in own
     assert "5:00 min" in own
     assert "€3.50" in own, "30 MiB beyond 10 that are included, and five minutes"
