@@ -31,7 +31,7 @@ class TripForm(PortalForm):
     person = forms.CharField(
         label="Who",
         max_length=80,
-        help_text="Personnel number.",
+        help_text="Personnel number; begin with a name to choose one.",
         widget=forms.TextInput(attrs={"list": "people", "autocomplete": "off"}),
     )
     starts_at = CivilTimeField(label="From")
