@@ -75,6 +75,8 @@ QUERIES = {
     ("portal/contests.py", "_disclosed"): "what the person themselves chose to show",
     ("portal/contests.py", "_send"): CORRECTS,
     ("portal/contests.py", "complete"): CORRECTS,
+    ("portal/demo/controls.py", "Controls._data_of"): PAYER,
+    ("portal/demo/people.py", "_charged"): "the demo's build chooses what its employee objects to; nobody reads it",
     ("portal/notices/facts.py", "_outlook"): PAYER,
     ("portal/notices/forecast.py", "_of_lines"): PAYER,
 }
