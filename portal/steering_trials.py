@@ -22,8 +22,8 @@ from balances.units import SERVICE_NAMES, Service
 from policies.conditions import Traced, fields_read
 from policies.conditions.places import is_country, network_of
 from policies.models import SteeringVersion
-from policies.steering.book import NUMBERS
 from policies.steering.loading import catalogue_of, terms_of
+from policies.steering.outcomes import NUMBERS
 from portal.charging import reasons as wording
 from portal.charging import records, steering_trial
 from portal.charging.steering_trial import Asked, ForeseenLeg

@@ -130,10 +130,10 @@ _ALL = (
     Field("radio", Kind.CHOICE, "Radio", ", ".join(RADIO_NAMES), tuple(RADIO_NAMES)),
     Field("rating_group", Kind.NUMBER, "Rating group", "such as 100", only=("is", "in", *_AMOUNTS)),
     Field("units", Kind.NUMBER, "Units of the event", "octets, seconds, messages, participant-seconds"),
-    Field("used", Kind.NUMBER, "Used so far", "units of the service by the line in its cycle, before the event",
+    Field("used", Kind.NUMBER, "Used so far", "units of the service that the company paid for the line in its cycle",
           only=_AMOUNTS, is_of_policies=False),
-    Field("spent", Kind.NUMBER, "Spent so far", "price of the line's usage in its cycle, in micros", only=_AMOUNTS,
-          is_of_policies=False),
+    Field("spent", Kind.NUMBER, "Spent so far", "micros beyond allowances that the line cost the company in its cycle",
+          only=_AMOUNTS, is_of_policies=False),
 )  # fmt: skip
 FIELDS: dict[str, Field] = {field.name: field for field in _ALL}
 PREFIX, PROFILE = "attributes.", "profile."

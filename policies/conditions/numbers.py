@@ -22,7 +22,7 @@ class Entry:
 class NumberSet:
     """Numbers and prefixes. Asking costs one look-up a length of prefix that occurs."""
 
-    __slots__ = ("_lengths", "_numbers", "_prefixes")
+    __slots__ = ("_lengths", "_numbers", "_prefixes", "is_timeless")
 
     def __init__(self, entries: Iterable[Entry]):
         self._numbers: dict[str, tuple[_Span, ...]] = {}
@@ -32,6 +32,8 @@ class NumberSet:
             digits = entry.digits.removeprefix("+")
             kept[digits] = (*kept.get(digits, ()), (entry.starts, entry.ends))
         self._lengths = tuple(sorted({len(prefix) for prefix in self._prefixes}))
+        #: Whether every number is in it for ever.
+        self.is_timeless = not self.all_edges()
 
     def holds(self, digits: str, at: datetime) -> bool:
         """Whether a number is in the list at that time."""
@@ -50,6 +52,11 @@ class NumberSet:
         for length in self._lengths:
             found += self._prefixes.get(digits[:length], ())
         return {edge for span in found for edge in span if edge is not None}
+
+    def all_edges(self) -> set[datetime]:
+        """Instants at which any number may come into the list or leave it."""
+        kept = (*self._numbers.values(), *self._prefixes.values())
+        return {edge for spans in kept for span in spans for edge in span if edge is not None}
 
 
 def _covers(spans: tuple[_Span, ...], at: datetime) -> bool:

@@ -42,8 +42,8 @@ _PHRASES: dict[str, tuple[str, str]] = {
     "radio": ("over {}", "not over {}"),
     "rating_group": ("of rating group {}", "not of rating group {}"),
     "units": ("of {} units", "not of {} units"),
-    "used": ("with {} units used in the cycle", "not with {} units used in the cycle"),
-    "spent": ("with {} micros spent in the cycle", "not with {} micros spent in the cycle"),
+    "used": ("with {} units paid by the company in the cycle", "not with {} units paid by the company in the cycle"),
+    "spent": ("with {} micros of overage in the cycle", "not with {} micros of overage in the cycle"),
 }
 #: (if yes, if no) of flags.
 _FLAGS: dict[str, tuple[str, str]] = {

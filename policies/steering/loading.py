@@ -19,7 +19,8 @@ from policies.conditions import Catalogue, Declared, Entry, Kind, NumberSet, Sur
 from policies.conditions.fields import Trip as TripSpan
 from policies.conditions.places import country_of
 from policies.models import NumberListEntry, PolicyState, SteeringVersion, Trip
-from policies.steering.book import BEGINNING, NEVER, StandingVersion, SteeringBook
+from policies.steering.book import SteeringBook
+from policies.steering.outcomes import BEGINNING, NEVER, StandingVersion
 from policies.steering.rules import Terms, terms_from_json
 
 #: Whose line it is, and when: (from, until, person), in order of time.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from balances.proof import Check
 from policies.models import BudgetMeasure, BudgetOwner
-from policies.steering.book import NUMBERS
+from policies.steering.outcomes import NUMBERS
 
 _UNITS, _MICROS, _SHARED = (int(measure) for measure in BudgetMeasure)
 _OF_ACCOUNT, _OF_LINE, _OF_PERSON = (int(owner) for owner in BudgetOwner)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from balances.periods import day_of
 from policies.models import BudgetOwner
-from policies.steering.book import Budget
+from policies.steering.outcomes import Budget
 from portal.charging.records import canonical_time, parse_canonical
 from portal.charging.terms import Stretch
 

@@ -116,9 +116,10 @@ class Charger:
         recycled = self._recycled(part) if part.source_id in self._held_by_suspended else frozenset()
         state = self.state
         if self.enterprise_id is not None:
-            state.load_lines(self.cursor, {(usage.number_kind, usage.number) for usage in usages})
+            numbers = {(usage.number_kind, usage.number) for usage in usages}
+            state.load_lines(self.cursor, numbers)
             if self.forking is not None:
-                self.forking.ready(usages)
+                self.forking.ready(numbers)
         outcomes: list[str] = []
         for position, usage in enumerate(usages):
             if position in skipped:
@@ -240,11 +241,16 @@ class Charger:
         rounded = f" rounded:{rate.increment_units}" if charged_units != usage.units else ""
         rule = NO_RULE
         if self.forking is not None:
-            event = Located(
-                part, position, usage, line_id, account_id, chain, service, zone_id, stretch, charged_units, rounded
+            steered = self.forking.whole(
+                part.source_id, usage, line_id, chain, service, zone_id, charged_units, stretch, rate
             )
-            if (steered := self.forking.whole(event)) is None:
-                return self.forking.charge(event)
+            if steered is None:
+                return self.forking.charge(
+                    Located(
+                        part, position, usage, line_id, account_id, chain, service, zone_id, stretch, charged_units,
+                        rounded,
+                    )
+                )  # fmt: skip
             why, rule = steered
             rounded += why
         usage_id = self.next_usage_id()

@@ -16,11 +16,12 @@ import msgspec
 from balances import units as arithmetic
 from balances.models.usage import SuspenseReason
 from balances.units import split_in_proportion
+from policies.steering.outcomes import Outcome
 from policies.steering.rules import CORPORATE
 from portal.charging import suspense_texts
 from portal.charging.group import CannotCharge, Part, Seen
-from portal.charging.records import Usage, escaped, parse_canonical
-from portal.charging.steering import Leg, Piece, Steered, Steering, share_out
+from portal.charging.records import Usage, escaped
+from portal.charging.steering import Leg, Piece, Steering, share_out
 from portal.charging.terms import RateTerms, Stretch
 
 if TYPE_CHECKING:
@@ -80,36 +81,49 @@ class Forking:
         self._personal = state.personal
         self._corrections_id = state.corrections_id
 
-    def ready(self, usages: list[Usage]) -> None:
-        """Have in memory what the people of these records may need: some queries a part, instead of some a person."""
+    def ready(self, numbers: set[tuple[int, int]]) -> None:
+        """Have in memory what the people of these numbers may need: some queries a part, instead of some a person."""
+        fresh = numbers - self._personal.ready_for
+        if not fresh:
+            return
         lines = self._charger.state.lines
-        numbers = {(usage.number_kind, usage.number) for usage in usages}
-        line_ids = {residence[2] for number in numbers for residence in lines.get(number, ())}
+        line_ids = {residence[2] for number in fresh for residence in lines.get(number, ())}
         self._personal.ready(self._charger.cursor, self._steering.users_of(line_ids))
+        self._personal.ready_for |= fresh
 
-    def whole(self, event: Located) -> tuple[str, str] | None:
-        """Reasons and rule of an event that the company pays as a whole whatever limits say; None for any other."""
-        steering, usage = self._steering, event.usage
-        if self._is_correction(event):
+    def whole(
+        self, source_id: int, usage: Usage, line_id: int, chain: Chain, service: int, zone_id: int, units: int,
+        stretch: Stretch, rate: RateTerms,
+    ) -> tuple[str, str] | None:  # fmt: skip
+        """Reasons and rule of an event that the company pays as a whole; None for any other, or where it takes a closer
+        look to tell."""
+        steering = self._steering
+        if source_id == self._corrections_id or steering.reads_use:  # all that is charged has to be counted
             return None
-        if steering.reads_use:  # all that is charged has to be counted
-            return None
-        if steering.is_emergency(event.service, usage):
+        if steering.is_emergency(service, usage):
             return "", NO_RULE
-        rules = steering.rules(event.chain, event.line_id, event.service, event.zone_id)
-        if steering.limits_steer:
-            return None
+        used_at, ended_at = usage.used_at, usage.ended_at
+        guarding = self._charger.guarding
+        if steering.limits_steer and guarding is not None:
+            if ended_at > stretch.ends:
+                return None
+            watched = guarding.limits.along(chain, line_id, service, zone_id)
+            if watched is not None and not guarding.passes(watched, units, used_at, rate):
+                return None
+        rules = steering.rules(chain, line_id, service, zone_id)
         if rules is None:
             return "", NO_RULE
-        steered, segment = steering.steer(
-            self._charger.cursor, rules, usage, event.line_id, event.service, event.zone_id, event.charged_units,
-            event.stretch, usage.used_at,
-        )  # fmt: skip
-        if not steered.outcome.is_company:
+        decided, segment = steering.decide(
+            self._charger.cursor, rules, usage, line_id, service, zone_id, units, stretch, used_at
+        )
+        if not decided.outcome.is_company:
             return None
-        if usage.ended_at and (usage.ended_at > min(segment.ends_text, event.stretch.ends) or segment.has_moving):
-            return None
-        return steered.reasons, _rule(steered, 1)
+        if ended_at:
+            if ended_at > segment.ends_text or ended_at > stretch.ends:
+                return None
+            if segment.has_moving and steering.turns_over(segment, line_id, used_at, ended_at):
+                return None
+        return decided.reasons, _rule(decided.outcome, 1)
 
     def charge(self, event: Located) -> int:
         """Charge an event, cut and split; returns the usage id that holds its identity. Raises CannotCharge first."""
@@ -153,7 +167,7 @@ class Forking:
     def _charge_leg(
         self, event: Located, records: dict[int | None, _Record], piece: Piece, rate: RateTerms, leg: Leg, reasons: str
     ) -> None:
-        rule = _rule(piece.steered, leg.share.number)
+        rule = _rule(piece.steered.outcome, leg.share.number)
         if leg.share.payer != CORPORATE:
             refused = self._charge_person(event, records, piece, rate, leg.share.units, reasons, rule)
             self._steering.give_back(self._charger.cursor, leg, refused, rate)
@@ -186,7 +200,7 @@ class Forking:
         charger, steered = self._charger, piece.steered
         person_id = steered.person_id
         if person_id is None:
-            person_id = self._steering.user_of(event.line_id, parse_canonical(piece.starts))
+            person_id = self._steering.user_of(event.line_id, piece.starts)
         record = self._record(records, person_id or 0, piece)
         number = record.take(units, piece.ends)
         leg = self._personal.charge(
@@ -202,7 +216,6 @@ class Forking:
             event.chain, event.line_id, event.service, event.zone_id, cycle.starts, "", leg.units, 0, 0,
             0 if number else 1,
         )  # fmt: skip
-        self._steering.count(charger.cursor, piece.stretch, event.line_id, event.service, leg.units, 0)
         if charger.seen is not None:
             covered = sum([taken for _, taken in leg.draws])
             why = (leg.reasons + reasons).strip()
@@ -232,8 +245,10 @@ class Forking:
         if None in records and not records[None].lines:
             del records[None]
         holder = records.get(None) or next(iter(records.values()))
-        reported = split_in_proportion(usage.units, [record.units for record in records.values()])
         is_forked = len(records) > 1
+        reported = [usage.units]
+        if is_forked:
+            reported = split_in_proportion(usage.units, [record.units for record in records.values()])
         for (whose, record), units in zip(records.items(), reported, strict=True):
             attributes: Mapping[str, Any] | None = usage.attributes
             if is_forked and whose is None and attributes:
@@ -250,9 +265,9 @@ class Forking:
         return holder.id
 
 
-def _rule(steered: Steered, number: int) -> str:
+def _rule(outcome: Outcome, number: int) -> str:
     """The columns of rule and part."""
-    return f"{steered.outcome.id}\t{number}" if steered.outcome.id else NO_RULE
+    return f"{outcome.id}\t{number}" if outcome.id else NO_RULE
 
 
 def _value(rate: RateTerms, units: int) -> int:

@@ -139,6 +139,8 @@ class PersonalBook:
         """Drop balances, buckets and what is on credit; they are loaded again when next needed."""
         #: What people of whom all is loaded have on credit, in micros at the contract's rate.
         self._on_credit: dict[int, int] = {}
+        #: Numbers whose people are all loaded; kept by whoever charges.
+        self.ready_for: set[tuple[int, int]] = set()
         self._loaded: list[Account] = []
         self._drawn: list[Head] = []
         self._charged: list[Account] = []
@@ -255,7 +257,8 @@ class PersonalBook:
         self, cursor, leg: PersonalLeg, account: Account, service: int, zone_id: int, units: int, starts: str
     ) -> tuple[int, OpenReason]:
         """Let an account pay what it can; returns what it cannot pay, and why."""
-        self.ready(cursor, [account.person_id])
+        if account.person_id not in self._on_credit:
+            self.ready(cursor, [account.person_id])
         heads = [h for h in self._heads_of(cursor, account, starts) if h.included.covers(service, zone_id)]
         version = account.tariff.at(starts)
         price = version.price(service, zone_id) if version is not None else None

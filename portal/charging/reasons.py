@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from policies.models import SteeringVersion
 from policies.resolution import NUMBERS
-from policies.steering.book import NUMBERS as STEERING_NUMBERS
+from policies.steering.outcomes import NUMBERS as STEERING_NUMBERS
 
 #: Code -> sentence; `{}` takes the argument.
 REASONS: dict[str, str] = {

@@ -17,25 +17,18 @@ from django.conf import settings
 
 from balances import units as arithmetic
 from balances.models import Line, LineTag
-from balances.models.counters import Grain, OwnerKind
+from balances.models.counters import Grain, OwnerKind, Payer
 from balances.units import Service
-from policies.conditions import ALWAYS, Traced, compile_known, trace
+from policies.conditions import ALWAYS, NumberSet, Traced, compile_known, trace
 from policies.conditions.places import country_of, zone_of
 from policies.decision import Context
 from policies.models import BudgetMeasure, SteeringVersion
 from policies.steering import loading
-from policies.steering.book import (
-    NOBODY_SAYS,
-    Budget,
-    Decided,
-    Outcome,
-    Rules,
-    Segment,
-    StandingVersion,
-    SteeringBook,
-)
+from policies.steering.book import SteeringBook
 from policies.steering.decision import Price, Share, split
+from policies.steering.outcomes import NOBODY_SAYS, Budget, Outcome, StandingVersion
 from policies.steering.rules import REFUSE, Missing, SteeringRule
+from policies.steering.segments import Decided, Rules, Segment
 from portal.charging.budgets import Budgets, Place, period_end, period_start
 from portal.charging.rating import share_by_time, spans_of
 from portal.charging.records import Usage, canonical_time, parse_canonical
@@ -63,13 +56,32 @@ class Steered(NamedTuple):
     outcome: Outcome
     missing: Missing
     person_id: int | None
-    unknown: tuple[str, ...] = ()
+    reasons: str = ""  # codes of the charge lines, each after a space
 
-    @property
-    def reasons(self) -> str:
-        """Reason codes of the charge lines, each after a space."""
-        said = f" {self.outcome.code}" if self.outcome.id else ""
-        return said + "".join([f" unknown:{name}" for name in self.unknown[:1]])
+
+class _Handed(NamedTuple):
+    """Whose a line was: nobody's or somebody's, between the turns, before the first and after the last."""
+
+    turns: list[str]
+    people: list[int | None]
+
+
+class Use:
+    """What the company has paid for in a cycle: units of each line and service, overage of each line over all services.
+
+    Not what people pay for: rules that asked for it would tell their employer (docs/byod.md, The wall).
+    """
+
+    __slots__ = ("micros", "units")
+
+    def __init__(self) -> None:
+        self.units: dict[tuple[int, int], int] = {}
+        self.micros: dict[int, int] = {}
+
+    def add(self, line_id: int, service: int, units: int, micros: int) -> None:
+        """Count what was charged."""
+        self.units[line_id, service] = self.units.get((line_id, service), 0) + units
+        self.micros[line_id] = self.micros.get(line_id, 0) + micros
 
 
 _NOBODY = Steered(NOBODY_SAYS, REFUSE, None)
@@ -102,7 +114,8 @@ class Steering:
         self.budgets = Budgets(enterprise_id)
         self._may_be_personal = limits_steer or (book is not None and book.may_be_personal)
         self._users = loading.users(enterprise_id)
-        self._use: dict[str, dict[tuple[int, int], list[int]]] = {}
+        self._handed: dict[int, _Handed] = {}
+        self._use: dict[str, Use] = {}
         self._tags: dict[int, frozenset[str]] = {}
         if book is not None:
             self._load_tags()
@@ -123,6 +136,8 @@ class Steering:
             self._numbers = dict(lines.values_list("id", "msisdn"))
         self._rules: dict[tuple[int, frozenset[str], int, int], Rules | None] = {}
         self._there: dict[str, ZoneInfo | None] = {}
+        lists = [] if book is None else [one for one in book.around.number_lists.values() if isinstance(one, NumberSet)]
+        self._turns_of_lists = _texts({edge for one in lists for edge in one.all_edges()})
 
     @classmethod
     def load(
@@ -165,12 +180,25 @@ class Steering:
             found = self._rules[key] = self.book.along(chain.account_ids, key[1], service, zone_id)
             return found
 
-    def user_of(self, line_id: int, at: datetime) -> int | None:
+    def user_of(self, line_id: int, at: str) -> int | None:
         """The person whose line it was."""
+        handed = self._handed.get(line_id) or self._hand(line_id)
+        return handed.people[bisect_right(handed.turns, at)]
+
+    def _hand(self, line_id: int) -> _Handed:
+        """Work out once from whom to whom a line passed."""
+        turns, people = list[str](), list[int | None]([None])
         for starts, ends, person_id in self._users.get(line_id, ()):
-            if starts <= at < ends:
-                return person_id
-        return None
+            first, last = canonical_time(starts), canonical_time(ends)
+            if turns and turns[-1] == first:
+                people[-1] = person_id
+            else:
+                turns.append(first)
+                people.append(person_id)
+            turns.append(last)
+            people.append(None)
+        found = self._handed[line_id] = _Handed(turns, people)
+        return found
 
     def users_of(self, line_ids: Iterable[int]) -> set[int]:
         """Everybody whose these lines were, where a person may pay at all."""
@@ -191,7 +219,8 @@ class Steering:
     ) -> Context:  # fmt: skip
         used = spent = None
         if self.reads_use:
-            used, spent = self._so_far(cursor, stretch).get((line_id, service), (0, 0))
+            so_far = self._so_far(cursor, stretch)
+            used, spent = so_far.units.get((line_id, service), 0), so_far.micros.get(line_id, 0)
         return Context(
             service=service, zone_id=zone_id, units=units, at=at.astimezone(stretch.zone), line_id=line_id,
             tags=self._tags.get(line_id, _NO_TAGS), device=usage.imei, visited_network=usage.visited_network,
@@ -200,27 +229,26 @@ class Steering:
             profile=self._profiles.get(line_id) if self._reads_profile else None,
         )  # fmt: skip
 
-    def _so_far(self, cursor, stretch: Stretch) -> dict[tuple[int, int], list[int]]:
-        """Units and company's overage of each line and service in a cycle, loaded once and then kept in step."""
+    def _so_far(self, cursor, stretch: Stretch) -> Use:
+        """The company's use in a cycle, loaded once and then kept in step."""
         starts = stretch.cycle.starts
         found = self._use.get(starts)
         if found is None:
+            found = self._use[starts] = Use()
             cursor.execute(
-                "SELECT owner_id, service, sum(used_units), sum(amount_micros) FROM balances_counter "
-                "WHERE enterprise_id = %s AND owner_kind = %s AND grain = %s AND period_start = %s GROUP BY 1, 2",
-                [self.enterprise_id, int(OwnerKind.LINE), int(Grain.CYCLE), starts],
+                "SELECT owner_id, service, sum(used_units)::bigint, sum(amount_micros)::bigint FROM balances_counter "
+                "WHERE enterprise_id = %s AND owner_kind = %s AND grain = %s AND period_start = %s AND payer = %s "
+                "GROUP BY 1, 2",
+                [self.enterprise_id, int(OwnerKind.LINE), int(Grain.CYCLE), starts, int(Payer.CORPORATE)],
             )
-            found = self._use[starts] = {
-                (line_id, service): [int(units), int(micros)] for line_id, service, units, micros in cursor.fetchall()
-            }
+            for row in cursor.fetchall():
+                found.add(*row)
         return found
 
     def count(self, cursor, stretch: Stretch, line_id: int, service: int, units: int, micros: int) -> None:
-        """Keep in step with what was charged, where rules ask for it."""
+        """Keep in step with what the company was charged, where rules ask for it."""
         if self.reads_use:
-            total = self._so_far(cursor, stretch).setdefault((line_id, service), [0, 0])
-            total[0] += units
-            total[1] += micros
+            self._so_far(cursor, stretch).add(line_id, service, units, micros)
 
     @staticmethod
     def is_emergency(service: int, usage: Usage) -> bool:
@@ -233,20 +261,43 @@ class Steering:
         self, cursor, rules: Rules, usage: Usage, line_id: int, service: int, zone_id: int, units: int,
         stretch: Stretch, starts: str,
     ) -> tuple[Steered, Segment]:  # fmt: skip
-        """Who pays an event at an instant, and the segment of time that it lies in."""
-        segment = self._segment(rules, usage, stretch, starts)
-        decided = segment.only
-        at = None
-        if decided is None:
-            key = segment.key_of(usage, line_id) if segment.key_of is not None else None
-            decided = segment.recall(key) if key is not None else None
-            if decided is None:
-                at = parse_canonical(starts)
-                person_id = self.user_of(line_id, at)
-                decided = segment.decide(
-                    self._context(usage, at, line_id, person_id, service, zone_id, units, stretch, cursor), key
-                )
-        return self._steered(decided, segment, line_id, at, starts), segment
+        """Who pays an event at an instant, with the person, and the segment of time that it lies in."""
+        decided, segment = self.decide(cursor, rules, usage, line_id, service, zone_id, units, stretch, starts)
+        person_id = None
+        if not decided.outcome.is_company:  # else the person is asked for only where a limit leaves something to them
+            person_id = self.user_of(line_id, starts)
+        return Steered(decided.outcome, segment.missing, person_id, decided.reasons), segment
+
+    def decide(
+        self, cursor, rules: Rules, usage: Usage, line_id: int, service: int, zone_id: int, units: int,
+        stretch: Stretch, starts: str,
+    ) -> tuple[Decided, Segment]:  # fmt: skip
+        """Which outcome an event has at an instant, and the segment of time that it lies in."""
+        segment = rules.last
+        if segment is None or not segment.starts_text <= starts < segment.ends_text or segment.zone is not stretch.zone:
+            segment = self._segment(rules, usage, stretch, starts)
+        return (
+            segment.decide(
+                usage,
+                line_id,
+                lambda: self._context(
+                    usage, parse_canonical(starts), line_id, self.user_of(line_id, starts), service, zone_id, units,
+                    stretch, cursor,
+                ),
+            ),
+            segment,
+        )  # fmt: skip
+
+    def turns_over(self, segment: Segment, line_id: int, starts: str, ends: str) -> bool:
+        """Whether anything that moves within a segment might turn over in a time."""
+        if segment.asks_lists and _has_between(self._turns_of_lists, starts, ends):
+            return True
+        if not segment.asks_trips:
+            return False
+        person_id = self.user_of(line_id, starts)
+        if _has_between(self._handed_on(line_id), starts, ends):
+            return True
+        return person_id is not None and _has_between(self._turns_of_trips(person_id), starts, ends)
 
     def asked(
         self, cursor, chain: Chain, usage: Usage, line_id: int, service: int, zone_id: int, units: int,
@@ -256,7 +307,7 @@ class Steering:
         if self.book is None:
             return []
         at = parse_canonical(usage.used_at)
-        person_id = self.user_of(line_id, at)
+        person_id = self.user_of(line_id, usage.used_at)
         context = self._context(usage, at, line_id, person_id, service, zone_id, units, stretch, cursor)
         around = self.book.around
         return [
@@ -267,17 +318,7 @@ class Steering:
             for version, number, rule in self.book.listed(chain.account_ids, at)
         ]  # fmt: skip
 
-    def _steered(self, decided: Decided, segment: Segment, line_id: int, at: datetime | None, starts: str) -> Steered:
-        outcome = decided.outcome
-        if outcome.is_company:  # the person is asked for only where a limit leaves something to them
-            return Steered(outcome, segment.missing, None, decided.unknown)
-        person_id = self.user_of(line_id, at or parse_canonical(starts))
-        return Steered(outcome, segment.missing, person_id, decided.unknown)
-
     def _segment(self, rules: Rules, usage: Usage, stretch: Stretch, starts: str) -> Segment:
-        last = rules.last
-        if last is not None and last.starts_text <= starts < last.ends_text and last.zone is stretch.zone:
-            return last
         there = self._there_of(usage.visited_network) if rules.asks_there else None
         segment = rules.segment(parse_canonical(starts), stretch.zone, there)
         if not segment.ends_text:
@@ -293,7 +334,8 @@ class Steering:
         """A record, cut at the contract's stretches that it touches, and within them where who pays changes."""
         ends = usage.ended_at or usage.used_at
         pieces: list[Piece] = []
-        for stretch, (starts, until) in zip(stretches, spans_of(usage.used_at, ends, stretches), strict=True):
+        spans = spans_of(usage.used_at, ends, stretches) if len(stretches) > 1 else [(usage.used_at, ends)]
+        for stretch, (starts, until) in zip(stretches, spans, strict=True):
             if rules is None:
                 pieces.append(Piece(stretch, starts, until, _NOBODY))
             else:
@@ -318,7 +360,7 @@ class Steering:
             edges = [ends, segment.ends_text]
             if segment.has_moving:
                 at = parse_canonical(here)
-                user_id = self.user_of(line_id, at)  # also where the company pays: a trip of theirs may end
+                user_id = self.user_of(line_id, here)  # also where the company pays: a trip of theirs may end
                 context = self._context(usage, at, line_id, user_id, service, zone_id, units, stretch, cursor)
                 moves = segment.turns_of(context, at, parse_canonical(min(edges)), stretch.zone)
                 edges += [canonical_time(move) for move in moves[:1]]
@@ -347,11 +389,13 @@ class Steering:
         return pieces
 
     def _handed_on(self, line_id: int) -> list[str]:
-        """When a line passed from one person to another."""
-        users = self._users.get(line_id, ())
-        return sorted(
-            {canonical_time(edge) for starts, ends, _ in users for edge in (starts, ends) if edge.year < 9999}
-        )
+        """When a line passed from one person to another, or began to be somebody's, or nobody's."""
+        return (self._handed.get(line_id) or self._hand(line_id)).turns
+
+    def _turns_of_trips(self, person_id: int) -> list[str]:
+        """When trips of a person begin and end."""
+        trips = (self.book.around.trips if self.book is not None else None) or {}
+        return _texts(edge for trip in trips.get(person_id, ()) for edge in trip[:2])
 
     # --- splitting -------------------------------------------------------------------------------------------------
 
@@ -403,8 +447,20 @@ class Steering:
             self.budgets.add(cursor, leg.place, kept - leg.taken)
 
 
+def _texts(instants: Iterable[datetime]) -> list[str]:
+    """Instants as canonical texts, in order."""
+    return sorted({canonical_time(instant) for instant in instants})
+
+
+def _has_between(turns: list[str], starts: str, ends: str) -> bool:
+    """Whether any of the turns lies after one instant, up to another."""
+    return bisect_right(turns, starts) != bisect_right(turns, ends)
+
+
 def share_out(units: int, pieces: list[Piece]) -> list[tuple[Piece, int]]:
     """Units over the pieces of a record, in proportion to time; those without a unit have no part, unless none has."""
+    if len(pieces) == 1:
+        return [(pieces[0], units)]
     shares = share_by_time(units, [(piece.starts, piece.ends) for piece in pieces])
     return [(piece, share) for piece, share in zip(pieces, shares, strict=True) if share] or [(pieces[0], 0)]
 

@@ -143,7 +143,7 @@ class DraftReplay:
             sum([line.amount_micros for line in lines]),
             *self._rates[lines[-1].rate_id],
         )
-        person_id = self._visible[1].steering.user_of(event.line_id, record.used_at)
+        person_id = self._visible[1].steering.user_of(event.line_id, canonical_time(record.used_at))
         price = self._facts.personal.price_at(person_id, event.service, event.zone_id, usage.used_at)
         moved = asked - left
         return Leaving(
@@ -175,10 +175,7 @@ class DraftReplay:
     def _count(pair: tuple[Deciding, Deciding], event: StoredEvent, lines: list[StoredLine]) -> None:
         for deciding in pair:
             if deciding.steering.reads_use:
-                for line in lines:
-                    deciding.steering.count_of_cycle(
-                        canonical_time(line.cycle_start), event.line_id, event.service, line.units, line.amount_micros
-                    )
+                deciding.steering.count_lines(event, lines)
 
 
 def run(replay: DraftReplay, *, progress: Progress | None = None) -> Moves:

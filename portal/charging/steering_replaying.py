@@ -9,19 +9,29 @@ from __future__ import annotations
 
 import copy
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from balances.models import Contract, UsageSource
 from policies.steering import loading, replaying
-from policies.steering.book import Budget, SteeringBook
-from policies.steering.replay import COMPANY, PERSON, Expected, Report, StoredEvent, StoredRecord, granted_of
+from policies.steering.book import SteeringBook
+from policies.steering.outcomes import Budget
+from policies.steering.replay import (
+    COMPANY,
+    PERSON,
+    Expected,
+    Report,
+    StoredEvent,
+    StoredLine,
+    StoredRecord,
+    granted_of,
+)
 from policies.steering.rules import CORPORATE
 from portal.charging.budgets import Budgets
 from portal.charging.personal import PersonalBook
 from portal.charging.records import BEGINNING, END, Usage, canonical_time, decode_payload, parse_canonical
 from portal.charging.state import CORRECTIONS, Chain
-from portal.charging.steering import Leg, Piece, Steering, share_out
+from portal.charging.steering import Leg, Piece, Steering, Use, share_out
 from portal.charging.terms import Cycle, Stretch, Terms
 
 Progress = Callable[[int], None]
@@ -61,20 +71,21 @@ class SteeringInMemory(Steering):
         borne = self._tags.get(turn.line_id, frozenset())
         self._tags[turn.line_id] = borne | {turn.tag} if turn.is_added else borne - {turn.tag}
 
-    def user_of(self, line_id: int, at: datetime) -> int | None:
-        return super().user_of(line_id, at if self.known == END else min(at, parse_canonical(self.known)))
+    def user_of(self, line_id: int, at: str) -> int | None:
+        return super().user_of(line_id, min(at, self.known))
 
     def _handed_on(self, line_id: int) -> list[str]:
         return [edge for edge in super()._handed_on(line_id) if edge <= self.known]
 
-    def _so_far(self, cursor, stretch: Stretch) -> dict[tuple[int, int], list[int]]:
-        return self._use.setdefault(stretch.cycle.starts, {})
+    def _so_far(self, cursor, stretch: Stretch) -> Use:
+        return self._use.setdefault(stretch.cycle.starts, Use())
 
-    def count_of_cycle(self, starts: str, line_id: int, service: int, units: int, micros: int) -> None:
-        """Count what was charged: rules that ask for it may be yet to come."""
-        total = self._use.setdefault(starts, {}).setdefault((line_id, service), [0, 0])
-        total[0] += units
-        total[1] += micros
+    def count_lines(self, event: StoredEvent, lines: Iterable[StoredLine]) -> None:
+        """Count what the company was charged: rules that ask for it may be yet to come."""
+        for line in lines:
+            if line.payer == COMPANY:
+                use = self._use.setdefault(canonical_time(line.cycle_start), Use())
+                use.add(event.line_id, event.service, line.units, line.amount_micros)
 
 
 class Contracts:
@@ -225,9 +236,7 @@ class LiveReplay:
                     granted = granted_of(stored, expected[-1])
                     self.steering.give_back(None, leg, leg.share.units - granted, rate)
         if self._counts_use:
-            for line in stored:
-                starts = canonical_time(line.cycle_start)
-                self.steering.count_of_cycle(starts, event.line_id, event.service, line.units, line.amount_micros)
+            self.steering.count_lines(event, stored)
         if is_told:
             self.report.compare(event, expected)
 

@@ -18,7 +18,8 @@ from balances.models import ChargingState, Line
 from balances.units import price_micros
 from policies.conditions import Traced
 from policies.models import BudgetMeasure, SteeringVersion
-from policies.steering.book import StandingVersion, SteeringBook
+from policies.steering.book import SteeringBook
+from policies.steering.outcomes import StandingVersion
 from policies.steering.rules import CORPORATE, Missing
 from portal.charging import reasons as wording
 from portal.charging.budgets import Budgets

@@ -186,7 +186,8 @@ class Model:
                 continue
             for part, payer, taken in self._split(event, share, how, starts):
                 leg = self._leg(event, how, part, payer, taken, starts)
-                added.append((cycle_of(starts), leg.granted))
+                if payer == "corporate":
+                    added.append((cycle_of(starts), leg.granted))
                 found.append(leg)
             if not units:
                 break

@@ -20,8 +20,8 @@ from balances import proof
 from balances.models import Person, UsageRecord
 from policies.conditions import read_text, to_json
 from policies.models import SteeringVersion
-from policies.steering import number_lists, trips
-from policies.steering.book import Segment, StandingVersion
+from policies.steering import number_lists, segments, trips
+from policies.steering.sieves import Sieve
 from portal.charging import ingest, pipeline
 from portal.charging.records import read_mapping
 from portal.charging.steering import Steering
@@ -335,21 +335,23 @@ def test_a_plain_example_agrees(people: People, django_db_blocker):
         check(people, PLAIN)
 
 
+ALL_DAY = Event("e3", "a", "voice", 48, FIRST, FIRST + timedelta(hours=24), "", "", {"apn": "corp"})
+
+
 @pytest.mark.parametrize(
-    ("of", "name", "wrong"),
+    ("of", "name", "wrong", "example"),
     [
-        (Segment, "recall", lambda self, _: next(iter(self._remembered.values()), None)),
-        (StandingVersion, "default_outcome", property(lambda self: self.outcome_of(0, None))),
-        (Steering, "_so_far", lambda *_: {}),
+        (Sieve, "_find", lambda *_: (0, 0), PLAIN),
+        (segments, "changes_between", lambda *_, **__: [], PLAIN._replace(events=[ALL_DAY])),
+        (Steering, "_so_far", lambda *_: {},
+         PLAIN._replace(versions=[Said("R", BEGAN, None, [("used at_least 9", "personal", False)], None, {})])),
     ],
-    ids=["one decision for all", "a session cut where nothing turns", "no use"],
-)
-def test_what_decides_otherwise_is_found(people: People, django_db_blocker, monkeypatch, of, name, wrong):
-    """The controls."""
-    monkeypatch.setattr(of, name, wrong)
-    example = PLAIN
-    if name == "_so_far":
-        rules = [("used at_least 9", "personal", False)]
-        example = PLAIN._replace(versions=[Said("R", BEGAN, None, rules, None, {})])
-    with django_db_blocker.unblock(), pytest.raises(AssertionError):
+    ids=["rules that no value meets", "time that does not turn", "no use"],
+)  # fmt: skip
+def test_what_decides_otherwise_is_found(people: People, django_db_blocker, monkeypatch, of, name, wrong, example):
+    """The controls: that they agree says something only if the model finds what is wrong."""
+    with django_db_blocker.unblock():
         check(people, example)
+        monkeypatch.setattr(of, name, wrong)
+        with pytest.raises(AssertionError):
+            check(people, example)

@@ -142,7 +142,7 @@ def test_every_field_has_words():
         ("on_trip is yes and directory is no", "on a business trip, with others than the corporate directory"),
         (
             "used at_least 5 and not list is family",
-            "with at least 5 units used in the cycle, with no number of list family",
+            "with at least 5 units paid by the company in the cycle, with no number of list family",
         ),
     ],
 )

@@ -144,7 +144,7 @@ def _depth(node: Node) -> int:
     return 1 + max((_depth(part) for part in parts), default=0)
 
 
-_conditions = st.recursive(_tests(), _grouped, max_leaves=8).filter(lambda node: _depth(node) <= 6)
+conditions = st.recursive(_tests(), _grouped, max_leaves=8).filter(lambda node: _depth(node) <= 6)
 #: With more of time in them, and of what time is asked about.
 _timely = st.recursive(
     _tests(("time", "weekday", "date", "holiday", "service", "radio", "on_trip", "country")), _grouped, max_leaves=5
@@ -161,7 +161,7 @@ def _sometimes(**values):
     return st.fixed_dictionaries({}, optional={key: st.sampled_from(few) for key, few in values.items()})
 
 
-_events = st.builds(
+events = st.builds(
     Context,
     service=st.sampled_from([Service.DATA, Service.VOICE]),
     zone_id=st.sampled_from([1, 2, 3]),
@@ -300,7 +300,7 @@ def _plain(test, event):
 
 
 @settings(max_examples=400, deadline=None)
-@given(_conditions)
+@given(conditions)
 def test_text_and_json_read_back_as_the_same(node):
     assert from_json(to_json(node), CATALOGUE) == node
     assert read_text(write_text(node), CATALOGUE) == node
@@ -308,7 +308,7 @@ def test_text_and_json_read_back_as_the_same(node):
 
 
 @settings(max_examples=800, deadline=None)
-@given(_conditions | _timely, _events)
+@given(conditions | _timely, events)
 def test_what_is_known_is_what_a_slow_evaluator_says(node, event):
     expected = slowly(node, event)
     assert compile_known(node, AROUND)(event) is expected
@@ -318,14 +318,14 @@ def test_what_is_known_is_what_a_slow_evaluator_says(node, event):
 
 
 @settings(max_examples=400, deadline=None)
-@given(_tests(), _events)
+@given(_tests(), events)
 def test_policies_take_what_is_unknown_for_false(test, event):
     assert compile_condition(test, AROUND)(event) is (slowly(test, event) is True)
     assert compile_condition(Not(test), AROUND)(event) is (slowly(test, event) is not True)
 
 
 @settings(max_examples=500, deadline=None)
-@given(_conditions | _timely, _events)
+@given(conditions | _timely, events)
 def test_settling_static_facts_and_time_changes_nothing(node, event):
     there = _WHERE[_COUNTRY[event.visited_network]]
     for compiled in (compile_known, compile_condition):
@@ -398,7 +398,7 @@ def test_every_turn_about_a_change_of_the_clock_is_found(zone, changes):
 
 
 @settings(max_examples=150, deadline=None)
-@given(_tests(("on_trip", "list")), _events)
+@given(_tests(("on_trip", "list")), events)
 def test_edges_of_trips_and_of_numbers_in_lists_are_turns_of_an_event(test, event):
     compare = compile_known(test, AROUND)
     instants = [T0 - HOUR + timedelta(minutes=30 * number) for number in range(80)]
@@ -427,7 +427,7 @@ _attributes = st.one_of(
 
 
 @settings(max_examples=300, deadline=None)
-@given(_conditions, _events, _attributes, _attributes, st.text(max_size=20), st.text(max_size=20))
+@given(conditions, events, _attributes, _attributes, st.text(max_size=20), st.text(max_size=20))
 def test_whatever_an_event_holds_nothing_raises(node, event, attributes, profile, number, network):
     hostile = replace(
         event, attributes=attributes, profile=profile, other_party=number, line_number=number, visited_network=network,

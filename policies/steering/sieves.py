@@ -1,0 +1,176 @@
+"""Which of many rules an event may meet, by one look at each field that they read, instead of asking every rule.
+
+A rule can match only if each part of its condition does. Of each rule one part that reads a single field is taken, and
+rules are gathered by field in *sieves*. Which of them a value lets through (whose part it does not make false; unknown
+is let through, for the reasons) is found out once a value and kept, as a set of bits. So the cost of a decision grows
+with the number of fields that are read, not with the number of rules: see `steering_decide` in docs/scaling.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import Any
+
+from policies.conditions import AllOf, Node, NumberSet, Surroundings, compile_known, fields_read
+from policies.conditions.catalogue import PREFIX
+from policies.conditions.radio import ATTRIBUTES as RADIO_ATTRIBUTES
+from policies.decision import Context
+
+#: Values of which a sieve knows what they let through, at most.
+VALUES_KEPT = 20_000
+
+#: Gives all that a field reads of a usage record and its line, as one hashable value.
+KeyReader = Callable[[Any, int], Any]
+
+_OF_USAGE: dict[str, str] = {
+    "network": "visited_network", "country": "visited_network", "other_party": "other_party", "list": "other_party",
+    "device.imei": "imei", "device.ownership": "imei", "device.model": "imei", "device.type": "imei",
+}  # fmt: skip
+#: Attributes of the network's message that a field reads.
+_ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "apn": ("apn", "dnn"),
+    "application": ("application", "app", "app_category"),
+    "radio": RADIO_ATTRIBUTES,
+    "rating_group": ("rating_group", "ratingGroup"),
+}
+
+
+class Sieve:
+    """The rules of which a part reads one field; see the module's paragraph. A set of rules is the bits of a number."""
+
+    __slots__ = ("_parts", "all", "key_of", "passing")
+
+    def __init__(self, key_of: KeyReader):
+        self.key_of = key_of
+        self.all = 0
+        #: By value: the rules that it lets through, and those of them that it leaves unknown, which cannot match.
+        self.passing: dict[Any, tuple[int, int]] = {}
+        self._parts: list[tuple[int, Callable[[Any], bool | None]]] = []
+
+    def add(self, bit: int, part: Node, around: Surroundings) -> None:
+        """Take in a rule."""
+        self.all |= bit
+        self._parts.append((bit, compile_known(part, around)))
+
+    def look(self, key: Any, usage: Any, line_id: int, context_of: Callable[[], Context]) -> tuple[int, int]:
+        """Find out which rules a value lets through, and keep it."""
+        found = self._find(usage, line_id, context_of)
+        if len(self.passing) >= VALUES_KEPT:
+            self.passing.clear()
+        self.passing[key] = found
+        return found
+
+    def _find(self, usage: Any, line_id: int, context_of: Callable[[], Context]) -> tuple[int, int]:
+        passing = unknown = 0
+        context = context_of()
+        for bit, knows in self._parts:
+            held = knows(context)
+            if held is not False:
+                passing |= bit
+            if held is None:
+                unknown |= bit
+        return passing, unknown
+
+
+class _MessageSieve(Sieve):
+    """Several fields of the network's message at once: messages that say the same take one look for all of them."""
+
+    __slots__ = ("_sieves",)
+
+    def __init__(self, sieves: list[Sieve], keys: tuple[str, ...]):
+        super().__init__(_attributes(keys))
+        self._sieves = sieves
+        for sieve in sieves:
+            self.all |= sieve.all
+
+    def _find(self, usage: Any, line_id: int, context_of: Callable[[], Context]) -> tuple[int, int]:
+        passing = unknown = 0
+        for sieve in self._sieves:
+            key = sieve.key_of(usage, line_id)
+            found = sieve.passing.get(key) or sieve.look(key, usage, line_id, context_of)
+            passing |= found[0]
+            unknown |= found[1]
+        return passing, unknown
+
+
+class Sieves:
+    """Those of a list of rules, each with its bit; `free`: the rules that have no part for one."""
+
+    def __init__(self, rules: Iterable[tuple[int, Node]], around: Surroundings):
+        self.free = 0
+        self._by_field: dict[str, Sieve] = {}
+        for bit, node in rules:
+            self._add(bit, node, around)
+        of_message = {name: keys for name in self._by_field if (keys := _keys_of(name))}
+        self._all = [sieve for name, sieve in self._by_field.items() if name not in of_message]
+        if len(of_message) > 1:
+            keys = tuple(sorted({key for keys in of_message.values() for key in keys}))
+            self._all.append(_MessageSieve([self._by_field[name] for name in of_message], keys))
+        else:
+            self._all += [self._by_field[name] for name in of_message]
+
+    def _add(self, bit: int, node: Node, around: Surroundings) -> None:
+        for part in node.parts if isinstance(node, AllOf) else (node,):
+            fields = fields_read(part)
+            if len(fields) != 1:
+                continue
+            (name,) = fields
+            sieve = self._by_field.get(name)
+            if sieve is None and (key_of := _key_reader(name, around)) is not None:
+                sieve = self._by_field[name] = Sieve(key_of)
+            if sieve is not None:
+                sieve.add(bit, part, around)
+                return
+        self.free |= bit
+
+    def among(self, rules: int) -> list[Sieve]:
+        """The sieves that tell some of these rules apart."""
+        return [sieve for sieve in self._all if sieve.all & rules]
+
+
+def lists_move(around: Surroundings) -> bool:
+    """Whether numbers come into lists, or leave them, at some time."""
+    return not all(isinstance(one, NumberSet) and one.is_timeless for one in around.number_lists.values())
+
+
+def _key_reader(name: str, around: Surroundings) -> KeyReader | None:
+    """The reader of a field; None of those that depend on time or on more than the record and its line."""
+    if name in _OF_USAGE and (name != "list" or not lists_move(around)):
+        of_usage = attrgetter(_OF_USAGE[name])
+        return lambda usage, _: of_usage(usage)
+    if name == "line" or name.startswith("profile."):
+        return lambda _, line_id: line_id
+    keys = _keys_of(name)
+    if not keys:
+        return None
+    return _attribute(keys[0]) if len(keys) == 1 else _attributes(keys)
+
+
+def _keys_of(name: str) -> tuple[str, ...]:
+    """The attributes of the network's message that a field reads."""
+    return (name.removeprefix(PREFIX),) if name.startswith(PREFIX) else _ATTRIBUTES.get(name, ())
+
+
+def _attribute(key: str) -> KeyReader:
+    def read(usage: Any, _: int) -> Any:
+        if not (said := usage.attributes):
+            return None
+        value = said.get(key)
+        return value if value.__class__ is str or value is None else (repr(value),)
+
+    return read
+
+
+def _attributes(keys: tuple[str, ...]) -> KeyReader:
+    def read(usage: Any, _: int) -> Any:
+        if not (said := usage.attributes):
+            return None
+        values = tuple(map(said.get, keys))
+        return values if _PLAIN.issuperset(map(type, values)) else repr(values)
+
+    return read
+
+
+#: What is its own key. Others are told apart by how they are written: 1, 1.0 and True are equal, lists have no hash.
+_PLAIN = frozenset({str, type(None)})

@@ -1,0 +1,58 @@
+"""Deciding by sieves and segments says what asking every rule in order says, whatever was asked before."""
+
+from types import SimpleNamespace
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from policies.conditions import Node, compile_known, unknown_fields, zone_there
+from policies.decision import Context
+from policies.steering.book import SteeringBook
+from policies.steering.outcomes import BEGINNING, NEVER, StandingVersion
+from policies.steering.rules import COMPANY_PAYS, REFUSE, SteeringRule, Terms
+from tests.policies.test_conditions_properties import AROUND, BERLIN, conditions, events
+
+PLACE = {"service": 1, "zone_id": 2, "tags": frozenset({"sales"})}
+
+
+def _book(nodes: list[Node]) -> SteeringBook:
+    rules = tuple(SteeringRule(f"Rule {place}", node, COMPANY_PAYS, False) for place, node in enumerate(nodes))
+    return SteeringBook([StandingVersion(1, 1, 1, Terms(rules, None, REFUSE), BEGINNING, NEVER)], AROUND)
+
+
+def _one_by_one(nodes: list[Node], event: Context) -> tuple[int, tuple[str, ...]]:
+    """Number of the rule that decides, 0 for none, and the first field for want of which an earlier one did not."""
+    unknown: tuple[str, ...] = ()
+    for number, node in enumerate(nodes, start=1):
+        held = compile_known(node, AROUND)(event)
+        if held:
+            return number, unknown
+        if held is None and not unknown:
+            unknown = unknown_fields(node, AROUND, event)[:1]
+    return 0, unknown
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(conditions, min_size=1, max_size=12), st.lists(events, min_size=1, max_size=8))
+def test_sieves_let_through_what_decides(nodes, asked):
+    book = _book(nodes)
+    lines: list[tuple] = []
+    for event in asked:
+        event = _at(event)
+        rules = book.along((1,), event.tags, event.service, event.zone_id)
+        line = (event.line_number, repr(event.profile), event.person_id)
+        if line not in lines:
+            lines.append(line)
+        usage = SimpleNamespace(
+            attributes=event.attributes, visited_network=event.visited_network, other_party=event.other_party,
+            imei=event.device,
+        )  # fmt: skip
+        segment = rules.segment(event.at, BERLIN, zone_there(event, AROUND))
+        decided = segment.decide(usage, lines.index(line), lambda event=event: event)
+        assert (decided.outcome.number, decided.unknown[:1]) == _one_by_one(nodes, event)
+
+
+def _at(event: Context) -> Context:
+    """The event on the one place in the tree whose rules are asked for; its role is one of its tags."""
+    known = {name: getattr(event, name) for name in event.__slots__}
+    return Context(**{**known, "role": ""})
