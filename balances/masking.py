@@ -146,6 +146,15 @@ def country_of(enterprise_id: int, at: datetime) -> str:
     return Masks([enterprise_id]).country_at(enterprise_id, at)
 
 
+def countries_of(enterprise_ids: Collection[int]) -> dict[int, list[tuple[datetime, str]]]:
+    """The countries of the contracts of enterprises, since when, in order; "" where a time zone says none."""
+    found: dict[int, list[tuple[datetime, str]]] = defaultdict(list)
+    contracts = Contract.objects.filter(enterprise_id__in=enterprise_ids).order_by("starts_at")
+    for enterprise_id, starts_at, zone in contracts.values_list("enterprise_id", "starts_at", "time_zone"):
+        found[enterprise_id].append((starts_at, _countries().get(zone, "")))
+    return found
+
+
 @cache
 def _countries() -> dict[str, str]:
     text = files("tzdata").joinpath("zoneinfo", "zone.tab").read_text(encoding="ascii")
@@ -157,10 +166,7 @@ class Masks:
     """How numbers are shown in some enterprises, at any time; two queries."""
 
     def __init__(self, enterprise_ids: Collection[int]):
-        self._countries: dict[int, list[tuple[datetime, str]]] = defaultdict(list)
-        contracts = Contract.objects.filter(enterprise_id__in=enterprise_ids).order_by("starts_at")
-        for enterprise_id, starts_at, zone in contracts.values_list("enterprise_id", "starts_at", "time_zone"):
-            self._countries[enterprise_id].append((starts_at, _countries().get(zone, "")))
+        self._countries = countries_of(enterprise_ids)
         declared = MaskingDeclaration.objects.filter(enterprise_id__in=enterprise_ids)
         self._declared = list(declared.order_by("-declared_at", "-id"))
 

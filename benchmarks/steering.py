@@ -41,6 +41,7 @@ QUICK_LINES, QUICK_RULES, QUICK_ON_ROOT = 1_000, 40, 10
 DECISIONS, QUICK_DECISIONS = 20_000, 2_000
 APNS, APPLICATIONS, GROUPS, CALLED = ("internet", "corporate", "iot"), 20, 6, 200
 TARIFF_MICROS = 3_000
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
 PARTS = [{"payer": "corporate", "units": 1_000_000, "every": "cycle", "of": "person"}, {"payer": "personal"}]
 
@@ -114,7 +115,7 @@ def _book(count: int) -> SteeringBook:
     numbers = {f"l{one}": NumberSet([Entry(f"49301{one:03}", is_prefix=True)]) for one in range(5)}
     around = Surroundings(
         zone_ids={"home": 1}, home_ids=frozenset({1}), home_country="DE", number_lists=numbers, trips={},
-        holidays_of="DE", enterprise_zones=((datetime(2020, 1, 1, tzinfo=UTC), BERLIN),),
+        holiday_calendars=((LONG_AGO, "DE"),), enterprise_zones=((LONG_AGO, BERLIN),),
     )  # fmt: skip
     versions = []
     for account in range(1, 9):

@@ -196,6 +196,7 @@ def _noun(name: str, thing: str, may: str) -> dict[tuple[str, str], tuple[str, R
 ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     **_noun("enterprises", "enterprise", "alice carla dora emil olga script"),
     ("POST", "enterprises"): ("", Route(Verb.ADMINISTER, answers=REFUSED)),
+    ("PATCH", "enterprises/<int:pk>"): ("enterprise", Route(Verb.MANAGE, AURORAS, REFUSED, looked="carla")),
     **{
         ("POST", f"enterprises/<int:pk>/{table}"): ("enterprise", Route(Verb.MANAGE, AURORAS, REFUSED, looked="carla"))
         for table in ("tree", "lines", "devices", "people")

@@ -31,6 +31,9 @@ class Enterprise(models.Model):  # type: ignore[django-manager-missing]  # the p
     operator = models.ForeignKey(Operator, on_delete=models.PROTECT, related_name="enterprises")
     name = models.CharField(max_length=120)
     number = models.CharField(max_length=32, help_text="The operator's customer number.")
+    holiday_calendar = models.CharField(
+        max_length=8, blank=True, default="", help_text="Whose public holidays: DE, DE-BY; empty: the contract's."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = scoped(enterprise="id", account=None)

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from math import isfinite
 from operator import attrgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from balances.units import SERVICES_BY_NAME
@@ -46,7 +46,7 @@ class Surroundings:
     `devices`: ownership, model and type by the first 14 digits of IMEI. `home_country`: of the home network, ""
     unknown. `directory`: digits of the enterprise's numbers. `trips`: of a person: from inclusive, until exclusive,
     countries (none: anywhere).
-    `holidays_of`: "DE" or "DE-BY"; "" unknown. `enterprise_zones`: of its contracts, since when, in order.
+    `holiday_calendars`: "DE" or "DE-BY"; "" unknown; `enterprise_zones`: of its contracts; each since when, in order.
     """
 
     zone_ids: Mapping[str, int] = field(default_factory=dict)
@@ -56,13 +56,24 @@ class Surroundings:
     directory: Set[str] | None = None
     number_lists: Mapping[str, Numbers] = field(default_factory=dict)
     trips: Mapping[int, tuple[Trip, ...]] | None = None
-    holidays_of: str = ""
+    holiday_calendars: tuple[tuple[datetime, str], ...] = ()
     enterprise_zones: tuple[tuple[datetime, ZoneInfo], ...] = ()
 
     def enterprise_zone_at(self, at: datetime) -> ZoneInfo | None:
         """The clock of the contract in force, else of the last that began by then, else of the first."""
-        begun = [zone for since, zone in self.enterprise_zones if since <= at]
-        return begun[-1] if begun else next((zone for _, zone in self.enterprise_zones), None)
+        return _standing(self.enterprise_zones, at)
+
+    def holidays_of(self, at: datetime) -> str:
+        """The calendar of public holidays at a time, in the same order; "" where none is known."""
+        return _standing(self.holiday_calendars, at) or ""
+
+
+_Held = TypeVar("_Held")
+
+
+def _standing(rows: tuple[tuple[datetime, _Held], ...], at: datetime) -> _Held | None:
+    begun = [held for since, held in rows if since <= at]
+    return begun[-1] if begun else next((held for _, held in rows), None)
 
 
 class Reading(NamedTuple):

@@ -84,10 +84,10 @@ def reading_of_time(test: Test, around: Surroundings) -> Reading:
 def holds_of(test: Test, around: Surroundings) -> Holds:
     """A test of time, as a function of a local time; None for holidays of an unknown calendar."""
     if test.field == "holiday":
-        code, wanted = around.holidays_of, test.values[0]
+        wanted = test.values[0]
 
         def on_holiday(at: datetime) -> bool | None:
-            found = is_holiday(code, at.date())
+            found = is_holiday(around.holidays_of(at), at.date())
             return None if found is None else found is wanted
 
         return on_holiday
@@ -144,11 +144,11 @@ def changes_between(
 def _turns(
     test: Test, starts: datetime, ends: datetime, around: Surroundings, clock_at: Callable[[datetime], ZoneInfo | None]
 ) -> set[datetime]:
-    """Turns of a test of time; the enterprise's clock may be another one from some instant on."""
+    """Turns of a test of time; the enterprise's clock and calendar may be others from some instant on."""
     holds = holds_of(test, around)
-    moved = (
-        {since for since, _ in around.enterprise_zones if starts < since < ends} if test.clock == ENTERPRISE else set()
-    )
+    edges = [since for since, _ in around.enterprise_zones] if test.clock == ENTERPRISE else []
+    edges += [since for since, _ in around.holiday_calendars] if test.field == "holiday" else []
+    moved = {edge for edge in edges if starts < edge < ends}
     clocks = {clock_at(instant) for instant in (starts, *moved)}
     found = moved.union(*(_candidates(test, starts, ends, clock) for clock in clocks if clock is not None))
     return {

@@ -201,7 +201,8 @@ class _Facts:
             if holds and not entries.filter(list__code__in=codes).exists():
                 return About.EMPTY, f"the list “{sorted(codes)[0]}” has no number"
         elif field == "holiday":
-            if not is_calendar(surroundings(self.account.enterprise_id, frozenset()).holidays_of):
+            around = surroundings(self.account.enterprise_id, frozenset({"holiday"}))
+            if not is_calendar(around.holidays_of(self.at)):
                 return About.UNKNOWN, "the public holidays of the enterprise are not known"
         elif field.startswith("profile."):
             key = field.partition(".")[2]

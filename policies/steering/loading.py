@@ -19,6 +19,7 @@ from policies.conditions import Catalogue, Declared, Entry, Kind, NumberSet, Sur
 from policies.conditions.fields import Trip as TripSpan
 from policies.conditions.places import country_of
 from policies.models import NumberListEntry, PolicyState, SteeringVersion, Trip
+from policies.steering import holidays
 from policies.steering.book import SteeringBook
 from policies.steering.outcomes import BEGINNING, NEVER, StandingVersion
 from policies.steering.rules import Terms, terms_from_json
@@ -101,7 +102,7 @@ def surroundings(enterprise_id: int, fields: frozenset[str], *, as_of: int | Non
         directory=directory,
         number_lists=_number_lists(enterprise_id, as_of) if "list" in fields else {},
         trips=_trips(enterprise_id, as_of) if "on_trip" in fields else None,
-        holidays_of=home_country,
+        holiday_calendars=holidays.calendars_of(enterprise_id, home_country) if "holiday" in fields else (),
         enterprise_zones=tuple(
             (starts_at, ZoneInfo(zone)) for starts_at, zone in contracts.values_list("starts_at", "time_zone")
         ),

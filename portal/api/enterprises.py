@@ -23,6 +23,7 @@ from balances.personal_opening import AccountRow
 from balances.scope import Verb
 from balances.selectors.personal_accounts import runs
 from balances.selectors.terms import terms_at
+from policies.steering import holidays
 from portal import members
 from portal.api.endpoints import Endpoint
 from portal.api.parsers import MOST_TABLE_BYTES, StrictJSONParser, TableParser
@@ -45,7 +46,7 @@ class EnterpriseSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Enterprise
-        fields = ["id", "operator", "number", "name", "root_account", "created_at"]
+        fields = ["id", "operator", "number", "name", "holiday_calendar", "root_account", "created_at"]
 
     def get_root_account(self, enterprise: Enterprise) -> int | None:
         """The account at the top of the tree."""
@@ -60,6 +61,16 @@ class NewEnterpriseBody(Body):
     )
     name = serializers.CharField(max_length=120)
     number = serializers.CharField(max_length=32, help_text="The operator's customer number; also the root's code.")
+
+
+class EnterpriseChangeBody(Body):
+    """What of an enterprise may be changed."""
+
+    holiday_calendar = serializers.CharField(
+        max_length=8,
+        allow_blank=True,
+        help_text="Whose public holidays rules of who pays mean: DE, DE-BY; empty: those of the contract's country.",
+    )
 
 
 class TreeRowBody(Body):
@@ -201,6 +212,16 @@ class Enterprises(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
         # The caller's reach was read before there was this enterprise.
         self._root_ids = {enterprise.id: enterprise.accounts.get(parent__isnull=True).id}
         return self.made(enterprise)
+
+    @extend_schema(request=EnterpriseChangeBody, responses=EnterpriseSerializer)
+    def partial_update(self, request, pk: int) -> Response:
+        """Say whose public holidays rules of who pays mean.
+
+        It holds from the next charge on; what was charged already stays.
+        """
+        enterprise = self.get_object()
+        calendar = self.body(EnterpriseChangeBody)["holiday_calendar"]
+        return self.shown(holidays.set_calendar(enterprise=enterprise, calendar=calendar, **self.write_context))
 
     def _operator(self, wanted: int | None) -> Operator:
         """The operator that the caller makes enterprises for. Raises PermissionDenied, ValidationError."""

@@ -16,6 +16,7 @@ from balances.scope import Verb
 from balances.selectors import tree
 from balances.selectors.terms import terms_at
 from balances.units import Service
+from policies.steering import holidays
 from portal import figures
 from portal.web import quantities
 from portal.web.context import place
@@ -52,6 +53,19 @@ class DrawAboveForm(PortalForm):
     draw_above = forms.ChoiceField(
         label="May draw on allowances above",
         choices=[(DrawAbove.ALWAYS, "Yes, once its own are used up"), (DrawAbove.NEVER, "No: overage begins then")],
+    )
+
+
+class HolidaysForm(PortalForm):
+    """Whose public holidays rules of who pays mean."""
+
+    action = "holidays"
+
+    holiday_calendar = forms.CharField(
+        label="Public holidays of",
+        max_length=8,
+        required=False,
+        help_text="A country, DE, or a part of it, DE-BY. Empty: the country of the contract.",
     )
 
 
@@ -137,7 +151,9 @@ def account_admin(request: HttpRequest, account_id: int) -> HttpResponse:
 def _forms(request: HttpRequest, account: Account, zone) -> dict[str, PortalForm]:
     scope = request.tenancy.scope
     people = Person.objects.within(scope, Verb.MANAGE).filter(enterprise_id=account.enterprise_id).order_by("name")
+    whole = {"holiday_calendar": account.enterprise.holiday_calendar}
     return {
+        **({} if account.parent_id else {"holidays": sent(request, HolidaysForm, initial=whole)}),
         "add_account": sent(request, AddAccountForm),
         "rename": sent(request, RenameForm, initial={"name": account.name}),
         "draw_above": sent(request, DrawAboveForm, initial={"draw_above": account.draw_above}),
@@ -190,6 +206,11 @@ def _rename(request, account: Account, values: dict, doing: dict) -> str:
 def _draw_above(request, account: Account, values: dict, doing: dict) -> str:
     hierarchy.set_draw_above(account=account, **values, **doing)
     return "That holds from the next charge on."
+
+
+def _holidays(request, account: Account, values: dict, doing: dict) -> str:
+    holidays.set_calendar(enterprise=account.enterprise, calendar=values["holiday_calendar"], **doing)
+    return "Rules of who pays go by these holidays from the next charge on."
 
 
 def _move(request, account: Account, values: dict, doing: dict) -> str:
@@ -247,6 +268,7 @@ _WRITES = {
     "add_account": _add_account,
     "rename": _rename,
     "draw_above": _draw_above,
+    "holidays": _holidays,
     "move": _move,
     "add_person": _add_person,
     "add_line": _add_line,

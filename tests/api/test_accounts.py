@@ -36,6 +36,14 @@ def test_an_account_of_another_enterprise_is_not_found(cast: Cast, alice: Api) -
     refusal(alice.get(f"/accounts/{foreign}/balances"), 404)
 
 
+def test_the_holidays_that_rules_mean_are_set_for_an_enterprise(cast: Cast, alice: Api, carla: Api) -> None:
+    address = f"/enterprises/{cast.aurora.enterprise.id}"
+    assert read(alice.patch(address, {"holiday_calendar": "de-by"}))["holiday_calendar"] == "DE-BY"
+    assert refusal(alice.patch(address, {"holiday_calendar": "DE-XX"}), 422)["pointer"] == "/holiday_calendar"
+    refusal(carla.patch(address, {"holiday_calendar": ""}), 403)
+    assert read(carla.get(address))["holiday_calendar"] == "DE-BY"
+
+
 def test_an_account_is_added_below_another(cast: Cast, alice: Api) -> None:
     parent = cast.aurora.accounts["NORTH"].id
     made = read(alice.post("/accounts", {"parent": parent, "code": "N-NEW", "name": "New"}), 201)

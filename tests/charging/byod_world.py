@@ -21,7 +21,7 @@ from balances.models import Contract, Person, PersonalTariff, UsageRecord
 from balances.personal_tariffs import AllowanceRow, RateRow
 from balances.units import SERVICES_BY_NAME, Service
 from policies.models import Limit, SteeringVersion
-from policies.steering import declared, number_lists, trips
+from policies.steering import declared, holidays, number_lists, trips
 from portal import contests
 from portal.charging import ingest
 from portal.charging.records import read_mapping
@@ -205,6 +205,9 @@ class People:
             cycle_anchor_day=1, actor=ACTOR, at=START,
         )  # fmt: skip
 
+    def holidays(self, calendar: str) -> None:
+        holidays.set_calendar(enterprise=self.world.enterprise, calendar=calendar, actor=ACTOR, at=BEGAN)
+
     def profile(self, line: str, key: str, value: str) -> None:
         profiles.set_profile(line=self.world.lines[line], attributes={key: read_value(value)}, actor=ACTOR, at=BEGAN)
 
@@ -254,6 +257,7 @@ _FACTS: list[tuple[str, Callable[..., None]]] = [
     (r"(\S+) is declared a (\w+)", People.declare),
     (r"limit (\w): (\d+), (\w+)", People.limit),
     (r"contract from (.+) in (.+)", People.next_contract),
+    (r"holidays of (\S+)", People.holidays),
 ]
 
 

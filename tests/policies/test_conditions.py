@@ -141,6 +141,16 @@ def test_the_enterprises_clock_is_another_one_from_its_next_contract_on():
     assert Surroundings().enterprise_zone_at(noon) is None
 
 
+def test_the_holidays_are_those_of_the_contract_in_force():
+    good_friday = datetime(2026, 4, 3, tzinfo=BERLIN)
+    noon = good_friday + timedelta(hours=12)
+    around = Surroundings(holiday_calendars=((noon - timedelta(days=99), "DE"), (noon, "FR")))  # none in France
+    node = read_text("holiday is yes")
+    turns = changes_between(node, good_friday - timedelta(hours=9), noon + timedelta(hours=20), BERLIN, around)
+    assert turns == [good_friday, noon]
+    assert (around.holidays_of(noon - timedelta(days=999)), Surroundings().holidays_of(noon)) == ("DE", "")
+
+
 def test_said_in_words():
     rule = read_text(
         "service is data and zone is eu and weekday in (mon,tue,wed,thu,fri) and not time within 08:00-18:00"

@@ -36,7 +36,7 @@ AROUND = Surroundings(
         "family": NumberSet([Entry("+491701111111", ends=NOW + DAY)]),
     },
     trips={7: ((NOW - DAY, NOW + DAY, frozenset({"FR", "BE"})),), 8: ((NOW + DAY, NOW + 2 * DAY, frozenset({"FR"})),)},
-    holidays_of="DE-BY",
+    holiday_calendars=((datetime(2020, 1, 1, tzinfo=UTC), "DE-BY"),),
     enterprise_zones=((datetime(2020, 1, 1, tzinfo=UTC), ZoneInfo("America/New_York")),),
 )
 EVENT = Context(

@@ -67,7 +67,7 @@ AROUND = Surroundings(
     directory=frozenset({"4930123456"}),
     number_lists={"suppliers": NumberSet(Entry(*entry) for entry in LISTED)},
     trips=TRIPS,
-    holidays_of="DE-BY",
+    holiday_calendars=((datetime(2020, 1, 1, tzinfo=UTC), "DE-BY"),),
     enterprise_zones=((datetime(2020, 1, 1, tzinfo=UTC), NEW_YORK),),
 )
 

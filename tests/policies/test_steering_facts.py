@@ -6,9 +6,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from balances.errors import Refused
-from balances.models import AuditEvent, ChargingState
+from balances.models import AuditEvent, ChargingState, Contract
+from policies.conditions.places import country_of
 from policies.models import NumberList, NumberListEntry, Trip
-from policies.steering import number_lists, publishing, trips
+from policies.steering import holidays, number_lists, publishing, trips
+from policies.steering.holidays import HolidaysRefused
+from policies.steering.loading import surroundings
 from policies.steering.number_lists import EntryRow, ListRefused
 from policies.steering.trips import TripRefused
 from tests.cast import ACTOR, NOW, Cast
@@ -49,6 +52,27 @@ def test_a_trip_that_cannot_be_is_refused(cast: Cast, wrong: dict):
     with pytest.raises(Refused):
         trips.declare(**right | wrong)
     assert not Trip.objects.exists()
+
+
+def test_holidays_are_those_that_were_set_else_those_of_the_contracts_country(cast: Cast):
+    number = cast.aurora.enterprise.id
+
+    def calendars() -> set[str]:
+        return {code for _, code in surroundings(number, frozenset({"holiday"})).holiday_calendars}
+
+    before = at_sequence(cast, 10)
+    assert calendars() == {"DE"}
+    holidays.set_calendar(enterprise=cast.aurora.enterprise, calendar=" de-by ", **DOING)
+    assert calendars() == {"DE-BY"}
+    assert at_sequence(cast, 10) > before
+    for wrong in ("DE-XX", "Bavaria", "XX"):
+        with pytest.raises(HolidaysRefused):
+            holidays.set_calendar(enterprise=cast.aurora.enterprise, calendar=wrong, **DOING)
+    holidays.set_calendar(enterprise=cast.aurora.enterprise, calendar="", **DOING)
+    Contract.objects.filter(enterprise=number).update(time_zone="UTC")
+    assert calendars() == {country_of("26207")}, "of the home network, where the contract's clock is of no country"
+    acts = AuditEvent.objects.filter(action="enterprise.holidays_set").order_by("id").values_list("detail", flat=True)
+    assert list(acts) == [{"from": "", "to": "DE-BY"}, {"from": "DE-BY", "to": ""}]
 
 
 def test_a_trip_is_declared_once_and_no_more_than_fit(cast: Cast, monkeypatch: pytest.MonkeyPatch):

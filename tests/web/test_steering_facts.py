@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from balances import profiles
-from balances.models import DeclaredField, Device
+from balances.models import DeclaredField, Device, Enterprise
 from portal.web.line_admin import _profile_text, _read_profile
 from tests.cast import Cast
 
@@ -58,6 +58,18 @@ def test_what_a_device_is_is_said_by_who_manages_the_enterprise(cast: Cast):
     device = Device.objects.get(id=line.device_id)
     assert (device.device_type, device.ownership, device.model) == ("tablet", "personal", "Slate 3")
     assert "Personal (BYOD) · Tablet" in alice.get(reverse("line", args=[line.id])).content.decode()
+
+
+def test_holidays_are_set_where_the_top_account_is_managed(cast: Cast):
+    alice = client_of(cast, "alice")
+    address = reverse("account-admin", args=[cast.aurora.root.id])
+    assert alice.post(address, {"action": "holidays", "holidays-holiday_calendar": "de-by"}).status_code == 302
+    assert 'value="DE-BY"' in alice.get(address).content.decode()
+    wrong = alice.post(address, {"action": "holidays", "holidays-holiday_calendar": "DE-XX"}).content.decode()
+    assert "are not known" in wrong
+    assert Enterprise.objects.get(id=cast.aurora.enterprise.id).holiday_calendar == "DE-BY"
+    below = reverse("account-admin", args=[cast.aurora.accounts["NORTH"].id])
+    assert "Public holidays of" not in alice.get(below).content.decode()
 
 
 def test_the_operator_declares_and_withdraws_fields(cast: Cast):
