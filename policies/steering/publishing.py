@@ -128,36 +128,51 @@ def retire(*, steering: Steering, reason: str, actor: str, at: datetime) -> Stee
 
 
 def undo_publication(*, steering: Steering, actor: str, at: datetime) -> SteeringVersion | None:
-    """Bring back what held until the latest publication: as a new version from now on (or from when it was to begin);
-    None, and retired, where nothing did.
+    """Take the latest act back, a publication or an end, by new versions: of what would hold now without it, and of
+    what it kept from beginning later (`comes_back`). None, and retired, where a publication displaced nothing.
 
-    Budgets go on with what they took up. Raises SteeringRefused, SteeringFault, Busy.
+    Budgets go on with what they took up. Returns the first of them. Raises SteeringRefused, SteeringFault, Busy.
     """
     with locks.enterprise(steering.enterprise_id):
         steering = _known(steering)
-        standing = _published(steering)
-        reason = f"Version {standing.number} taken back"
-        begins = standing.effective_at
-        former = (
-            steering.versions.filter(state=PolicyState.RETIRED, effective_at__lt=begins, ends_at=begins)
-            .order_by("-number")
-            .first()
-        )
-        if former is None:
+        standing = steering.versions.filter(state=PolicyState.PUBLISHED).first()
+        former = comes_back(steering, at)
+        reason = f"Version {standing.number} taken back" if standing else "Their end taken back"
+        if not former:
             retire(steering=steering, reason=reason, actor=actor, at=at)
             return None
-        checked(steering.account, former.rules, former.default, former.missing)
-        number = _latest_number(steering) + 1
-        # A draft in work stays as it is; only its number moves behind that of the version which is brought back.
-        if draft := steering.versions.filter(state=PolicyState.DRAFT).first():
-            draft.number, number = draft.number + 1, draft.number
-            draft.save(update_fields=["number"])
-        version = SteeringVersion(
-            enterprise_id=steering.enterprise_id, steering=steering, number=number, rules=former.rules,
-            default=former.default, missing=former.missing, note=former.note, made_at=at, made_by=actor,
-            restores=former,
-        )  # fmt: skip
-        return _put_in_force(version, max(at, former.effective_at or at), reason, actor, at)
+        for version in former:
+            checked(steering.account, version.rules, version.default, version.missing)
+        made = [_again(version, reason, actor, at) for version in former]
+        made[0].refresh_from_db()
+        return made[0]
+
+
+def comes_back(steering: Steering, at: datetime) -> list[SteeringVersion]:
+    """What taking the latest act back brings back, in the order in which it is to hold. Reads only."""
+    said = list(steering.versions.exclude(state=PolicyState.DRAFT).order_by("effective_at", "number"))
+    standing = next((one for one in said if one.state == PolicyState.PUBLISHED), None)
+    if standing is not None:
+        act = (standing.published_at, standing.published_sequence)
+        # An act that took another one back may have brought several versions back.
+        made = [one for one in said if one.restores_id and act == (one.published_at, one.published_sequence)]
+        made = made if standing in made else [standing]
+        begins = made[0].effective_at
+    else:
+        act = max(((one.retired_at, one.retired_sequence) for one in said if one.retired_at), default=(None, None))
+        made, begins = [], act[0]
+    lost = [
+        one
+        for one in said
+        if one not in made
+        and begins is not None
+        and act == (one.retired_at, one.retired_sequence)
+        and (one.ends_at == begins or _never_held(one, begins))
+    ]
+    return [
+        *[one for one in lost if one.effective_at and one.effective_at <= at][-1:],
+        *[one for one in lost if one.effective_at and one.effective_at > at],
+    ]
 
 
 def mark_of(account: Account) -> str:
@@ -220,6 +235,26 @@ def _draft_of(version: SteeringVersion) -> SteeringVersion:
     if found.state != PolicyState.DRAFT:
         raise SteeringRefused(f"{found} is {found.get_state_display().lower()} and never changes. Draft a new version.")
     return found
+
+
+def _never_held(version: SteeringVersion, since: datetime) -> bool:
+    """Whether a version was kept from beginning, at a time that is not before `since`."""
+    return version.effective_at is not None and version.ends_at == version.effective_at >= since
+
+
+def _again(former: SteeringVersion, reason: str, actor: str, at: datetime) -> SteeringVersion:
+    """A new version that says what a former one said, from now on or from when that was to begin."""
+    number = _latest_number(former.steering) + 1
+    # A draft in work stays as it is; only its number moves behind that of the version which is brought back.
+    if draft := former.steering.versions.filter(state=PolicyState.DRAFT).first():
+        draft.number, number = draft.number + 1, draft.number
+        draft.save(update_fields=["number"])
+    version = SteeringVersion(
+        enterprise_id=former.enterprise_id, steering=former.steering, number=number, rules=former.rules,
+        default=former.default, missing=former.missing, note=former.note, made_at=at, made_by=actor,
+        restores=former,
+    )  # fmt: skip
+    return _put_in_force(version, max(at, former.effective_at or at), reason, actor, at)
 
 
 def _latest_number(steering: Steering) -> int:

@@ -302,7 +302,10 @@ class Steerings(mixins.ListModelMixin, mixins.RetrieveModelMixin, SteeringReplay
     @extend_schema(request=None, responses={200: SteeringSerializer})
     @action(detail=True, methods=["post"], filterset_class=None)
     def undo(self, request, pk: int) -> Response:
-        """Take the latest publication back: what held before holds again, as a new version."""
+        """Take the latest publication, or the end, back: what would hold without it does, as new versions.
+
+        What it kept from beginning later begins at its own time.
+        """
         publishing.undo_publication(steering=self.get_object(), **self.write_context)
         return self.shown(self.get_object())
 

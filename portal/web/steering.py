@@ -21,7 +21,7 @@ from balances.scope import Verb
 from balances.selectors import tree
 from balances.selectors.terms import terms_at
 from policies.conditions import Catalogue
-from policies.models import PolicyState, SteeringVersion
+from policies.models import PolicyState, Steering, SteeringVersion
 from policies.steering import publishing, standing, templates
 from policies.steering.cautions import cautions
 from policies.steering.loading import catalogue_of, terms_of
@@ -120,6 +120,7 @@ def _context(page: _Page, typed: RuleForm | None, fault: str | None, *, manages:
         "version": shown,
         "is_draft": page.draft is not None,
         "published": page.published,
+        "comes_back": _comes_back(page) if manages and page.draft is None else [],
         "mark": publishing.mark_of(account),
         "rows": _rows(page, along.rules),
         "default": page.wording.parts(along.default),
@@ -139,6 +140,11 @@ def _context(page: _Page, typed: RuleForm | None, fault: str | None, *, manages:
         "currency": page.terms.currency,
         "now": page.now,
     }
+
+
+def _comes_back(page: _Page) -> list[SteeringVersion]:
+    steering = Steering.objects.filter(account=page.account).first()
+    return publishing.comes_back(steering, page.now) if steering is not None else []
 
 
 def _rows(page: _Page, rules: tuple[Held, ...]) -> list[Row]:
@@ -250,8 +256,8 @@ def _act(page: _Page, typed: RuleForm | None) -> HttpResponse | None:
         publishing.discard(version=_draft(page), **doing)
         messages.success(page.request, "The draft is thrown away.")
     elif action == "undo":
-        made = publishing.undo_publication(steering=_published(page).steering, **doing)
-        said = f"Version {made.number} holds what held before." if made else "Nothing holds here now."
+        made = publishing.undo_publication(steering=_steering(page), **doing)
+        said = f"Version {made.number} says what was said before." if made else "Nothing holds here now."
         messages.success(page.request, said)
     elif action == "retire":
         publishing.retire(steering=_published(page).steering, reason=posted.get("reason", ""), **doing)
@@ -318,6 +324,13 @@ def _draft(page: _Page) -> SteeringVersion:
     if page.draft is None:
         raise publishing.SteeringRefused("There is no draft.")
     return page.draft
+
+
+def _steering(page: _Page) -> Steering:
+    found = Steering.objects.filter(account=page.account).first()
+    if found is None:
+        raise publishing.SteeringRefused("Nothing was published here.")
+    return found
 
 
 def _published(page: _Page) -> SteeringVersion:

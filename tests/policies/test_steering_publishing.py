@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import DatabaseError, transaction
+from django.db.models import F
 
 from balances.models import AuditEvent, ChargingState
 from policies.models import PolicyState, Steering, SteeringVersion
@@ -13,6 +14,7 @@ from policies.steering.rules import COMPANY_PAYS, PERSON_PAYS, REFUSE, SteeringF
 from tests.cast import ACTOR, NOW, Cast
 
 DOING = {"actor": ACTOR, "at": NOW}
+DAY = timedelta(days=1)
 LATER = NOW + timedelta(days=1)
 HOURS = {"name": "Office hours", "when": "weekday in (mon, tue) and time within 08:00-18:00", "pays": "corporate"}
 ABROAD = {"name": "Abroad", "when": "roaming is yes", "pays": "personal"}
@@ -105,8 +107,58 @@ def test_taking_the_first_publication_back_ends_it(cast: Cast):
     assert publishing.undo_publication(steering=version.steering, actor=ACTOR, at=LATER) is None
     version.refresh_from_db()
     assert (version.state, version.ends_at) == (PolicyState.RETIRED, LATER)
+    assert publishing.undo_publication(steering=version.steering, actor=ACTOR, at=LATER + DAY).restores == version
+    draft = drafted(cast, "SOUTH")
     with pytest.raises(SteeringRefused, match="No version"):
-        publishing.undo_publication(steering=version.steering, actor=ACTOR, at=LATER)
+        publishing.undo_publication(steering=draft.steering, actor=ACTOR, at=LATER)
+
+
+def timeline(steering: Steering) -> list[tuple]:
+    """What holds when: the rules' names, from and until, without what never held."""
+    said = steering.versions.exclude(state=PolicyState.DRAFT).exclude(ends_at=F("effective_at"))
+    return [([rule["name"] for rule in one.rules], one.effective_at, one.ends_at) for one in said.order_by("number")]
+
+
+def test_a_version_that_was_kept_from_beginning_begins_at_its_time_once_that_is_taken_back(cast: Cast):
+    week = timedelta(days=7)
+    published(cast)
+    published(cast, "NORTH", ABROAD, effective_at=NOW + week, at=NOW + DAY)
+    third = published(cast, "NORTH", HOURS, ABROAD, at=NOW + 2 * DAY)
+    draft = drafted(cast, "NORTH", at=NOW + 2 * DAY, note="in work")
+    steering = third.steering
+    first = publishing.undo_publication(steering=steering, actor=ACTOR, at=NOW + 3 * DAY)
+    assert (first.number, first.state, first.ends_at) == (4, PolicyState.RETIRED, NOW + week)
+    assert timeline(steering)[2:] == [
+        (["Office hours"], NOW + 3 * DAY, NOW + week),
+        (["Abroad"], NOW + week, None),
+    ]
+    draft.refresh_from_db()
+    assert (draft.number, draft.note) == (6, "in work")
+    publishing.undo_publication(steering=steering, actor=ACTOR, at=NOW + 4 * DAY)  # both at once
+    assert timeline(steering)[-1] == (["Office hours", "Abroad"], NOW + 4 * DAY, None)
+    assert not steering.versions.filter(effective_at__gt=NOW + 4 * DAY, ends_at=None).exists()
+
+
+def test_a_version_that_would_have_begun_meanwhile_holds_once_what_kept_it_from_that_is_taken_back(cast: Cast):
+    published(cast)
+    second = published(cast, "NORTH", ABROAD, effective_at=NOW + 2 * DAY)
+    third = published(cast, "NORTH", HOURS, ABROAD, at=NOW + DAY)
+    assert publishing.comes_back(third.steering, NOW + 3 * DAY) == [second]
+    back = publishing.undo_publication(steering=third.steering, actor=ACTOR, at=NOW + 3 * DAY)
+    assert (back.restores, back.effective_at) == (second, NOW + 3 * DAY)
+
+
+def test_the_end_of_rules_is_taken_back_with_what_was_to_follow_them(cast: Cast):
+    published(cast)
+    second = published(cast, "NORTH", ABROAD, effective_at=NOW + 7 * DAY, at=NOW + DAY)
+    steering = second.steering
+    publishing.retire(steering=steering, reason="over", actor=ACTOR, at=NOW + 2 * DAY)
+    assert timeline(steering) == [(["Office hours"], NOW, NOW + 2 * DAY)]
+    publishing.undo_publication(steering=steering, actor=ACTOR, at=NOW + 3 * DAY)
+    assert timeline(steering)[1:] == [
+        (["Office hours"], NOW + 3 * DAY, NOW + 7 * DAY),
+        (["Abroad"], NOW + 7 * DAY, None),
+    ]
 
 
 def test_a_version_that_never_held_is_not_what_comes_back(cast: Cast):

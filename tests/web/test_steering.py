@@ -238,7 +238,11 @@ def test_a_publication_is_taken_back_and_versions_tell_what_changed(cast: Cast, 
     assert "Removed “Half and half”" in page
     assert "Version 2 taken back" in page
     assert carla.post(address, {"action": "retire", "reason": "over"}).status_code == 302
-    assert "No rule holds here" in text_of(carla.get(address))
+    page = text_of(carla.get(address))
+    assert "No rule holds here" in page
+    assert "Version 3 holds again from now on" in page
+    assert carla.post(address, {"action": "undo"}).status_code == 302
+    assert SteeringVersion.objects.get(state=PolicyState.PUBLISHED).restores.number == 3
     assert "There is no draft" in text_of(carla.post(address, {"action": "publish", "reason": "x"}))
 
 
