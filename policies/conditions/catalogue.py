@@ -115,7 +115,7 @@ _ALL = (
     Field("device.type", Kind.CHOICE, "Device type", ", ".join(_DEVICE_TYPES), _DEVICE_TYPES),
     Field("device.imei", Kind.DIGITS, "Device IMEI", "digits, or the first of them; a range: 35200900..35200999",
           only=("is", "in", "starts", "within")),
-    Field("role", Kind.NAME, "Role", "such as executive", is_static=True, has_several=True),
+    Field("role", Kind.NAME, "Role", "a tag of the line, such as executive", is_static=True, has_several=True),
     Field("tag", Kind.NAME, "Tag", "tags of the line", is_static=True, has_several=True),
     Field("line", Kind.DIGITS, "Line", "numbers with country code, or how they begin", is_of_policies=False),
     Field("on_trip", Kind.FLAG, "On a business trip", "yes: in a country of a declared trip, during it",

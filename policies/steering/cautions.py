@@ -25,7 +25,7 @@ from policies.conflicts import Effort, TooMuch, alternatives, satisfiable
 from policies.models import NumberListEntry, PolicyState, SteeringVersion, Trip
 from policies.steering import standing
 from policies.steering.loading import catalogue_of, surroundings, terms_of
-from policies.steering.rules import PERSONAL, Part, Parts, SteeringRule, Terms
+from policies.steering.rules import PAYER_WORDS, PERSONAL, Part, Parts, SteeringRule, Terms
 from policies.steering.standing import Held
 
 #: Rules before one that are looked at together; fewer people than this are not counted.
@@ -278,6 +278,8 @@ def _budgets(version: SteeringVersion, terms: Terms, catalogue: Catalogue) -> li
             if key in before:
                 other, earlier = before[key]
                 change = "" if _amount(earlier) == _amount(part) else ", against another amount"
+                if earlier.payer != part.payer:
+                    change += f", although {PAYER_WORDS[earlier.payer]} paid that: another name begins anew"
                 words = f"“{rule.name}”: its budget goes on with what version {other.number} took up{change}."
             elif rule.name.casefold() in had:
                 words = f"“{rule.name}”: its budget begins anew, as it is counted otherwise than before."
