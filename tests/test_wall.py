@@ -364,9 +364,12 @@ def test_no_made_up_event_tells_what_a_person_used_or_can_pay(cast: Cast, monkey
     monkeypatch.setattr(Endpoint, "clock", staticmethod(lambda: datetime.now(UTC)))
     phone = cast.aurora.lines["emil phone"]
     employee.steer(cast.aurora, *PEOPLE_FIRST)
-    draft = publishing.save_draft(
-        account=cast.aurora.root, rules=COMPANY_FIRST, actor="user:0 Test", at=datetime.now(UTC)
-    )
+    doing: dict[str, Any] = {"actor": "user:0 Test", "at": datetime.now(UTC)}
+    uses = {"name": "Use", "when": f"used at_least {16 * MIB} or spent at_least 1", "pays": "corporate"}
+    drafts = [
+        publishing.save_draft(account=cast.aurora.root, rules=COMPANY_FIRST, **doing),
+        publishing.save_draft(account=phone.account, rules=[uses], **doing),
+    ]
     begins = datetime.combine(days_ago(-1), time(17, 30), BERLIN)
     session = {"started_at": begins.isoformat(), "ended_at": (begins + timedelta(hours=1)).isoformat()}
     asked = [
@@ -377,7 +380,7 @@ def test_no_made_up_event_tells_what_a_person_used_or_can_pay(cast: Cast, monkey
             {"service": "messaging", "units": 100},
             {"service": "voice", "units": 1},
         )
-        for by in (None, draft.id)
+        for by in (None, *(draft.id for draft in drafts))
     ]
     alice = Api.of(cast, "alice")
 
@@ -397,7 +400,7 @@ def test_no_made_up_event_tells_what_a_person_used_or_can_pay(cast: Cast, monkey
     assert answers() == without_account
     units = [[leg["units"] for leg in one["legs"]] for one in without_account]
     assert units[0] == [50 * MIB, 50 * MIB]
-    assert units[6] == [1]
+    assert units[9] == [1]
 
 
 @pytest.mark.django_db
