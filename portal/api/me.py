@@ -23,6 +23,7 @@ from balances.units import UNIT_NAMES
 from portal import contests
 from portal.api.access import IsPerson
 from portal.api.endpoints import Endpoint
+from portal.api.me_rules import OwnRules
 from portal.api.permissions import HasVerb
 from portal.api.values import BIGINT_MOST, Body, IdFilter, Instant, ServiceField
 from portal.charging import reasons
@@ -196,7 +197,7 @@ class StatementSerializer(serializers.Serializer):
     open = MyOpenUsageSerializer(many=True)
 
 
-class Me(Endpoint):
+class Me(OwnRules):
     """What is the caller's own: only for people who are signed in, never by token."""
 
     tag = "Me"

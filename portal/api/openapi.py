@@ -64,9 +64,10 @@ class Schema(AutoSchema):
         return self._docstring().partition("\n")[2].strip()
 
     def _docstring(self) -> str:
-        """The words of the view's own method; inherited ones speak of the framework."""
-        action = getattr(self.view, "action", None)
-        if action in getattr(self.view, "summaries", {}) or self.view.__class__.__dict__.get(action or "") is None:
+        """The words of a method of the product; those of the framework speak of itself."""
+        action = getattr(self.view, "action", None) or ""
+        own = next((one for one in type(self.view).__mro__ if action in vars(one)), object)
+        if action in getattr(self.view, "summaries", {}) or not own.__module__.startswith("portal."):
             return ""
         lines = (getattr(self.view, action).__doc__ or "").strip().splitlines()
         return "\n".join(line.strip() for line in lines)

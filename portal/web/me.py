@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,8 +17,6 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from balances import personal
-from balances.errors import Refused
 from balances.periods import Period
 from balances.scope import Scope
 from balances.selectors import mine
@@ -27,7 +24,7 @@ from balances.selectors import payer as payers
 from balances.selectors.mine import MyCharge
 from balances.selectors.payer import Payer
 from balances.selectors.terms import Progress, Terms, progress_of, snapshot, terms_at
-from portal import contest_words, figures, payer_words
+from portal import acceptance, contest_words, figures, payer_words
 from portal.charging import reasons
 from portal.models import Contest
 from portal.people import Oneself, oneself
@@ -61,7 +58,7 @@ class Side:
     own: list[mine.Part]
     payer: Payer | None
     rows: list[ChargeRow]
-    offer: payers.Terms | None = None
+    offer: acceptance.Offer | None = None
     form: AcceptForm | None = None
     month: Period | None = None
     returned_micros: int = 0
@@ -80,7 +77,7 @@ class Side:
     @property
     def offer_lines(self) -> list[str]:
         """The terms that wait to be accepted."""
-        return payer_words.offer(self.payer, self.offer).splitlines() if self.payer and self.offer else []
+        return self.offer.text.splitlines() if self.offer else []
 
     @property
     def own_zone(self) -> ZoneInfo:
@@ -154,12 +151,10 @@ def _side(request: HttpRequest, one: Oneself, now: datetime) -> Side:
     month = account.month if account else terms.cycle
     own = mine.personal_part(scope, ids, month.starts_at, month.ends_at) if one.is_proven and month else []
     charges = mine.charges_of(scope, ids, now=now, most=LATEST)
-    offer = form = None
-    if account is not None and not account.is_accepted and account.account.closed_at is None:
-        offer = payers.terms_of(account.account, now)
-        if offer is not None:
-            text = payer_words.offer(account, offer)
-            form = AcceptForm(initial={"shown": _digest(text), "account": account.account.id})
+    offer = acceptance.offer_of(account, now)
+    form = None
+    if account is not None and offer is not None:
+        form = AcceptForm(initial={"shown": offer.mark, "account": account.account.id})
     returned = payers.returned_micros(scope, account.account, account.month) if account else 0
     return Side(
         one, terms, progress, company, own, account, rows_of(scope, charges, now), offer, form, month, returned,
@@ -172,17 +167,13 @@ def _accept(request: HttpRequest, people: Iterable[Oneself], now: datetime) -> H
     form = sent(request, AcceptForm)
 
     def write(values: dict[str, Any]) -> bool:
-        for one in people:
-            account = payers.payer_of(request.tenancy.scope, one.person.id, now) if one.is_proven else None
-            if account is None or account.account.id != values["account"]:
-                continue
-            offer = payers.terms_of(account.account, now)
-            text = payer_words.offer(account, offer) if offer else ""
-            if _digest(text) != values["shown"]:
-                raise Refused("The terms have changed since they were shown: read them again.")
-            personal.accept(account=account.account, text=text, **acting(request))
-            return True
-        raise Http404("Not in reach.")
+        scope: Scope = request.tenancy.scope
+        accepted = acceptance.accept(
+            scope=scope, people=people, account_id=values["account"], mark=values["shown"], **acting(request)
+        )
+        if accepted is None:
+            raise Http404("Not in reach.")
+        return True
 
     if not form.is_bound:
         return None
@@ -191,7 +182,3 @@ def _accept(request: HttpRequest, people: Iterable[Oneself], now: datetime) -> H
     for error in form.non_field_errors():
         messages.error(request, error)
     return redirect("me")
-
-
-def _digest(text: str) -> str:
-    return sha256(text.encode()).hexdigest()

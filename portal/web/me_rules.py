@@ -1,7 +1,6 @@
 """When do I pay: the rules that hold for each of my lines in words, and who would pay for an event that one makes up.
 
-A charge of one's own may be the start, to be changed. What a personal account would pay shows only to who is proven to
-be the person, and for times at which the line was theirs: of anybody else's account it would tell something.
+A charge of one's own may be the start, to be changed. `portal.my_rules` says what may be asked, and answers.
 """
 
 from __future__ import annotations
@@ -13,21 +12,17 @@ from typing import Any
 
 from babel import Locale
 from django import forms
-from django.db.backends.postgresql.psycopg_any import DateTimeTZRange
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from balances.errors import Refused
-from balances.models import Account, Line, PersonAssignment, UsageRecord, Zone
+from balances.models import Line, PersonAssignment, UsageRecord, Zone
 from balances.selectors import mine
 from balances.selectors.terms import Terms, terms_at
 from balances.units import SERVICE_NAMES, Service
 from policies.conditions.places import country_of
-from policies.steering import standing
-from policies.steering.loading import catalogue_of
-from policies.steering.rules import missing_words, parts_words
-from portal import figures
-from portal.charging import reasons, steering_trial
+from portal import figures, my_rules
+from portal.charging import reasons
 from portal.charging.records import read_mapping
 from portal.charging.steering_trial import Foreseen, ForeseenLeg
 from portal.web import quantities
@@ -36,32 +31,8 @@ from portal.web.forms import CivilTimeField, PortalForm, attempt, sent
 from portal.web.me import mine_page, selves
 from portal.web.reach import found, read_number
 
-#: How far back and ahead an event may be made up: what charging accepts.
-BACK, AHEAD = timedelta(days=60), timedelta(days=366)
 #: What of the network's message the form asks for.
 _NAMED = ("application", "apn")
-
-
-@dataclass(frozen=True, slots=True)
-class WordedRule:
-    """A rule in words and where it stands."""
-
-    name: str
-    text: str
-    place: str
-    is_fixed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HeldRules:
-    """What holds for the lines of an account now, in the order in which it is asked."""
-
-    account: Account
-    lines: list[Line]
-    rules: list[WordedRule]
-    default: str
-    default_place: str
-    missing: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +87,10 @@ class AskForm(PortalForm):
 def rules(request: HttpRequest) -> HttpResponse:
     """The rules of each of my lines, and the form."""
     now, people = datetime.now(UTC), selves(request)
-    held = PersonAssignment.objects.filter(person__in=[one.person.id for one in people], during__contains=now)
-    lines = [row.line for row in held.select_related("line__account", "line__enterprise").order_by("line__msisdn")]
-    proven = {one.person.id for one in people if one.is_proven}
-    proven_ids = {row.line_id for row in held if row.person_id in proven}
-    asked = [line for line in lines if line.id in proven_ids]
-    context = mine_page(request, "me-rules", rules=[_rules_of(group, now) for group in _by_account(lines)])
-    if asked:
-        context |= _asking(request, asked, proven, now)
+    held = my_rules.lines_of(people, now)
+    context = mine_page(request, "me-rules", rules=my_rules.rules_of(held.lines, now))
+    if held.asked:
+        context |= _asking(request, held.asked, my_rules.proven_ids(people), now)
     elif request.GET.get("usage"):
         raise Http404("Not in reach.")
     return render(request, "me/rules.html", context)
@@ -133,7 +100,7 @@ def may_be_asked(record: UsageRecord, person_ids: Collection[int]) -> bool:
     """Whether a charge may be the start of a question: it is not too old, and its line is theirs today."""
     now = datetime.now(UTC)
     held = PersonAssignment.objects.filter(line=record.line_id, person__in=person_ids, during__contains=now)
-    return record.used_at >= now - BACK and held.exists()
+    return record.used_at >= now - my_rules.BACK and held.exists()
 
 
 def countries(zones: list[Zone]) -> list[tuple[str, str]]:
@@ -145,36 +112,7 @@ def countries(zones: list[Zone]) -> list[tuple[str, str]]:
     return sorted(((network, names.get(code, code)) for code, network in first.items()), key=lambda row: row[1])
 
 
-def _by_account(lines: list[Line]) -> list[list[Line]]:
-    """Lines of one account have the same rules."""
-    groups: dict[int, list[Line]] = {}
-    for line in lines:
-        groups.setdefault(line.account_id, []).append(line)
-    return list(groups.values())
-
-
-def _rules_of(lines: list[Line], now: datetime) -> HeldRules:
-    line = lines[0]
-    terms = terms_at(line.enterprise_id, now)
-    zones = dict(Zone.objects.filter(operator__enterprises=line.enterprise_id).values_list("code", "name"))
-    catalogue = catalogue_of(line.enterprise_id)
-    along = standing.inherited(line.account, now, catalogue=catalogue)
-    said = {"zone_names": zones, "currency": terms.currency, "catalogue": catalogue, "units_words": _units}
-    worded = [
-        WordedRule(one.rule.name, one.rule.words(**said), one.account.name, one.rule.is_fixed) for one in along.rules
-    ]
-    place = along.default_of.steering.account.name if along.default_of else ""
-    return HeldRules(
-        line.account, lines, worded, parts_words(along.default, terms.currency, _units), place,
-        missing_words(along.missing, terms.currency),
-    )  # fmt: skip
-
-
-def _units(units: int, service: str) -> str:
-    return figures.quantity(units, Service[service.upper()])
-
-
-def _asking(request: HttpRequest, lines: list[Line], proven: set[int], now: datetime) -> dict[str, Any]:
+def _asking(request: HttpRequest, lines: list[Line], proven: frozenset[int], now: datetime) -> dict[str, Any]:
     """The form with what it led to."""
     terms = terms_at(lines[0].enterprise_id, now)
     zones = list(Zone.objects.filter(operator__enterprises__in={line.enterprise_id for line in lines}))
@@ -193,7 +131,7 @@ def _asking(request: HttpRequest, lines: list[Line], proven: set[int], now: date
     }
 
 
-def _begun(request: HttpRequest, proven: set[int], zones: list[Zone]) -> Begun | None:
+def _begun(request: HttpRequest, proven: frozenset[int], zones: list[Zone]) -> Begun | None:
     """The charge of theirs that the form begins with, both halves of it as one; 404 where it is not theirs."""
     number = request.POST.get("ask-usage") or request.GET.get("usage")
     if not number:
@@ -214,7 +152,7 @@ def _begun(request: HttpRequest, proven: set[int], zones: list[Zone]) -> Begun |
 
 
 def _foresee(
-    form: AskForm, values: dict[str, Any], lines: list[Line], proven: set[int], now: datetime, begun: Begun | None
+    form: AskForm, values: dict[str, Any], lines: list[Line], proven: frozenset[int], now: datetime, begun: Begun | None
 ) -> Foreseen:
     """What charging says to the event. Raises Refused."""
     line = next(line for line in lines if str(line.id) == values["line"])
@@ -224,11 +162,6 @@ def _foresee(
     if ends is None and service == Service.VOICE:
         ends = starts + timedelta(seconds=min(units, 86_400))
     last = max(starts, ends or starts)
-    if not now - BACK <= starts <= last <= now + AHEAD:
-        raise Refused("Choose a time within the last 60 days or the next year.", field="starts_at")
-    then = PersonAssignment.objects.filter(line=line, during__contains=starts, person__in=proven)
-    if not then.filter(during__contains=DateTimeTZRange(starts, last)).exists():
-        raise Refused("This line was not yours at that time.", field="starts_at")
     said: dict[str, Any] = {
         "source_record_id": "who-would-pay", "service": values["service"], "msisdn": line.msisdn, "units": units,
         "started_at": starts.isoformat(), "visited_network": values["where"],
@@ -244,7 +177,11 @@ def _foresee(
             said["visited_network"] = begun.record.visited_network
     if attributes:
         said["attributes"] = attributes
-    return steering_trial.foresee(line=line, usage=read_mapping(said), at=max(now, last))
+    try:
+        usage = read_mapping(said)
+        return my_rules.foresee(line=line, proven=proven, usage=usage, starts_at=starts, ends_at=last, now=now)
+    except my_rules.NotYours as refusal:
+        raise Refused(refusal.message, field="starts_at") from None
 
 
 def _worded(request: HttpRequest, foreseen: Foreseen, terms: Terms) -> list[WordedLeg]:
