@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.db import connection
 from django.db.models import Q, Sum
 
-from balances import audit, fields, ledger, locks, personal_settling
+from balances import audit, fields, ledger, locks, personal_news, personal_settling
 from balances.errors import Refused
 from balances.ledger import KeyConflict
 from balances.models import (
@@ -30,9 +30,11 @@ from balances.models import (
     PersonalAccountKind,
     PersonalEntry,
     PersonalEntryKind,
+    PersonalNewsKind,
     PersonalTariff,
     PersonalTariffVersion,
 )
+from balances.personal_news import News
 from balances.personal_settling import Quote, open_usage_of, quote
 
 __all__ = [
@@ -197,7 +199,8 @@ def set_credit_limit(
             owed = _money(-account.balance_micros, account)
             raise NotValid(f"This account owes {owed}: its limit cannot be lower.", field="credit_limit_micros")
         account.credit_limit_micros = credit_limit_micros
-        account.save(update_fields=["credit_limit_micros"])
+        account.armings += 1
+        account.save(update_fields=["credit_limit_micros", "armings"])
         _record(account, "personal_account.credit_limit_set", {}, actor, at)
         _settle(account, actor, at)
         return account
@@ -359,6 +362,10 @@ class _Act:
         note = fields.text(self.note, field="note", label="The note", most=200, required=False)
         entry = _post(self.account, self.kind, self.micros, self.actor, self.at, key=self.own_key, note=note)
         _record(self.account, action, {"entry": entry.id}, self.actor, self.at)
+        if self.kind == PersonalEntryKind.PAYOUT:
+            left = self.account.balance_micros
+            paid_out = News(self.account.id, PersonalNewsKind.PAID_OUT, None, entry.id, 0, -self.micros, left)
+            _tell(self.account, [paid_out], self.at)
         if self.micros > 0 and self.account.closed_at is None:
             _settle(self.account, self.actor, self.at)
         return entry
@@ -370,7 +377,12 @@ def _settle(account: PersonalAccount, actor: str, at: datetime) -> PersonalEntry
         return None
     micros = sum(one.micros for one in charged)
     entry = _post(account, PersonalEntryKind.SETTLEMENT, -micros, actor, at)
-    personal_settling.write(charged, entry_id=entry.id, at=at)
+    news = personal_settling.write(charged, entry_id=entry.id, at=at)
+    told = personal_news.of_money(
+        account_id=account.id, balance=account.balance_micros, spent=micros, credit=account.credit_limit_micros,
+        armed=account.armed_micros, arming=account.armings,
+    )  # fmt: skip
+    _tell(account, [*news, told] if told else news, at)
     _record(account, "personal_account.settled", {"entry": entry.id}, actor, at)
     return entry
 
@@ -379,11 +391,13 @@ def _post(
     account: PersonalAccount, kind: PersonalEntryKind, micros: int, actor: str, at: datetime, *,
     key: str | None = None, note: str = "",
 ) -> PersonalEntry:  # fmt: skip
-    """Change the balance by an entry, in step with the charge sequence."""
+    """Change the balance by an entry, in step with the charge sequence. Money that comes in arms the marks anew."""
     with connection.cursor() as cursor:
         sequence = ledger.advance(cursor, account.enterprise_id)
     account.balance_micros += micros
-    account.save(update_fields=["balance_micros"])
+    if micros > 0:
+        account.armings, account.armed_micros = account.armings + 1, max(account.balance_micros, 0)
+    account.save(update_fields=["balance_micros", "armings", "armed_micros"])
     return PersonalEntry.objects.create(
         account=account,
         kind=kind,
@@ -396,6 +410,11 @@ def _post(
         key=key,
         note=note,
     )
+
+
+def _tell(account: PersonalAccount, news: list[News], at: datetime) -> None:
+    with connection.cursor() as cursor:
+        personal_news.write(cursor, enterprise_id=account.enterprise_id, news=news, at=at)
 
 
 def _current(account: PersonalAccount) -> PersonalAccount:

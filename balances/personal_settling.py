@@ -7,6 +7,7 @@ price for stays open. Needs the enterprise's lock.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +16,10 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
 
-from balances import personal_tariffs
+from balances import personal_news, personal_tariffs
 from balances.models import OpenPersonalUsage, OpenState, PersonalAccount, PersonalBucket
 from balances.periods import cycle_of
+from balances.personal_news import News
 from balances.personal_pricing import Price, Tariff, pay
 
 #: Rows that are written at once.
@@ -66,8 +68,8 @@ def chargeable(account: PersonalAccount) -> list[Charged]:
     return list(_Settling(account, account.accepted_at).plan(rows, money))
 
 
-def write(charged: Iterable[Charged], *, entry_id: int, at: datetime) -> None:
-    """Draw what was planned, and close the rows with the entry that pays them."""
+def write(charged: Iterable[Charged], *, entry_id: int, at: datetime) -> list[News]:
+    """Draw what was planned, and close the rows with the entry that pays them; returns what allowances came to."""
     charged = list(charged)
     buckets = {id(bucket): bucket for one in charged for bucket, _ in one.draws}.values()
     PersonalBucket.objects.bulk_create([bucket for bucket in buckets if bucket._state.adding], batch_size=BATCH)
@@ -83,6 +85,18 @@ def write(charged: Iterable[Charged], *, entry_id: int, at: datetime) -> None:
         ["state", "resolved_at", "entry", "rate", "amount_micros", "bucket_ids", "bucket_units"],
         batch_size=BATCH,
     )
+    drawn: dict[int, int] = defaultdict(int)
+    for one in charged:
+        for bucket, units in one.draws:
+            drawn[bucket.id] += units
+    found = [
+        personal_news.of_allowance(
+            account_id=bucket.account_id, bucket_id=bucket.id, granted=bucket.granted_units, used=bucket.used_units,
+            drawn=drawn[bucket.id],
+        )
+        for bucket in buckets
+    ]  # fmt: skip
+    return [one for one in found if one is not None]
 
 
 class _Settling:

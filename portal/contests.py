@@ -37,7 +37,7 @@ from balances.units import SERVICE_NAMES
 from policies.conditions.places import country_of
 from portal.charging import ingest, records
 from portal.charging.state import CORRECTIONS
-from portal.models import ApiToken, Contest, ContestState
+from portal.models import ApiToken, Contest, ContestAct, ContestActKind, ContestState
 
 log = structlog.get_logger(__name__)
 
@@ -106,7 +106,7 @@ def file(
                 used_at=usage.used_at, line_id=usage.line_id, person=person, reason=reason,
                 disclosed=_disclosed(usage, shown), filed_at=at, filed_by=actor,
             )  # fmt: skip
-            _record(contest, "contest.filed", actor.partition(" ")[0], at)
+            _record(contest, ContestActKind.FILED, actor.partition(" ")[0], at)
             made.append(contest)
         return made
 
@@ -119,7 +119,7 @@ def decide(*, contest: Contest, uphold: bool, answer: str, actor: str, at: datet
     answer = fields.text(answer, field="answer", label="The answer", most=TEXT_LENGTH, required=not uphold)
     with locks.enterprise(contest.enterprise_id):
         contest = Contest.objects.select_for_update().get(id=contest.id)
-        if _who(contest.filed_by) == _who(actor):
+        if acts_for(contest.filed_by) == acts_for(actor):
             raise OwnContest("You have filed this yourself: somebody else has to decide it.")
         if contest.state != ContestState.OPEN:
             if contest.decided_by == actor and (contest.state == ContestState.DECLINED) is not uphold:
@@ -130,7 +130,7 @@ def decide(*, contest: Contest, uphold: bool, answer: str, actor: str, at: datet
         if uphold:
             contest.correction_part_id = _send(contest, actor, at)
         contest.save()
-        _record(contest, f"contest.{contest.state}", actor, at)
+        _record(contest, ContestActKind(contest.state), actor, at)
         return contest
 
 
@@ -161,7 +161,7 @@ def complete(*, contest_id: int, actor: str, at: datetime) -> bool:
         back = personal_corrections.take_back(record=record, key=f"contest:{contest.id}", note=note, actor=actor, at=at)
         contest.state, contest.refunded_micros = ContestState.CORRECTED, back.micros
         contest.save(update_fields=["state", "refunded_micros"])
-        _record(contest, "contest.corrected", actor, at)
+        _record(contest, ContestActKind.CORRECTED, actor, at)
         return True
 
 
@@ -175,7 +175,7 @@ def suspended(contest: Contest) -> SuspendedUsage | None:
 # --- inside ----------------------------------------------------------------------------------------------------------
 
 
-def _who(actor: str) -> str:
+def acts_for(actor: str) -> str:
     """Whom an actor's act is: a token acts for the user who made it."""
     who = actor.partition(" ")[0]
     kind, _, number = who.partition(":")
@@ -276,9 +276,10 @@ def _charged_as(contest: Contest) -> list[int]:
     return [found.get(identity, 0) for identity in identities]
 
 
-def _record(contest: Contest, action: str, actor: str, at: datetime) -> None:
-    """In the audit, which managers read, a contest is a number."""
+def _record(contest: Contest, act: ContestActKind, actor: str, at: datetime) -> None:
+    """In the audit, which managers read, a contest is a number. Who is told of the act is the matter of notices."""
+    ContestAct.objects.create(enterprise_id=contest.enterprise_id, contest=contest, kind=act, at=at)
     audit.record(
-        enterprise_id=contest.enterprise_id, account_id=contest.account_id, actor=actor, action=action,
+        enterprise_id=contest.enterprise_id, account_id=contest.account_id, actor=actor, action=f"contest.{act}",
         subject=f"Contest {contest.id}", at=at,
     )  # fmt: skip

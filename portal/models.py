@@ -29,13 +29,15 @@ from portal.notice_models import (
     WatchMark,
     WebhookEndpoint,
 )
-from portal.personal_models import Contest, ContestState, PersonClaim
+from portal.personal_models import Contest, ContestAct, ContestActKind, ContestState, PersonClaim
 
 __all__ = [
     "ApiToken",
     "Channel",
     "ColumnProfile",
     "Contest",
+    "ContestAct",
+    "ContestActKind",
     "ContestState",
     "Delivery",
     "DeliveryState",

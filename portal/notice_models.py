@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import Q
 
 from balances.models.contracts import SERVICE_CHOICES
-from balances.scope import scoped
+from balances.scope import Scope, ScopedQuerySet, Verb, scoped
 
 
 class NoticeKind(models.TextChoices):
@@ -24,6 +24,8 @@ class NoticeKind(models.TextChoices):
     FORECAST = "forecast", "Runs out before the cycle ends"
     ANOMALY = "anomaly", "Unusual usage"
     DEVICE = "device", "SIM in a new device"
+    CONTEST = "contest", "Objection to be decided"
+    PERSONAL = "personal", "My personal account and objections"
 
 
 class Severity(models.TextChoices):
@@ -32,16 +34,33 @@ class Severity(models.TextChoices):
     CRITICAL = "critical", "Act now"
 
 
+class _NoticeQuerySet(ScopedQuerySet):
+    """What is personal is the person's alone, whatever else the reader runs."""
+
+    account_field = ("account_id", "line__account_id")
+    line_field = "line_id"
+    line_at_field = "happened_at"
+
+    def within(self, scope: Scope, verb: Verb = Verb.VIEW):
+        """Notices of places in reach that are nobody's own, and those of people whom the holder of `scope` is."""
+        common = super().within(scope, verb).filter(person__isnull=True)
+        if not (person_ids := scope.person_ids(verb)):
+            return common
+        return common | self.filter(person__in=person_ids, enterprise__in=scope.enterprise_ids(verb))
+
+
 class Notice(models.Model):
     """A fact that people are told: one row a fact, whatever finds it how often (`key`).
 
     `facts` is what was known when it was found, as plain JSON: its texts in any language are made of it, so that a
-    notice says the same for ever. `resolved_at`: what it warns of is over.
+    notice says the same for ever. `resolved_at`: what it asks or warns of is over. `person`: it is personal, told to
+    and seen by nobody but who proved to be that person, and posted nowhere (a trigger refuses it).
     """
 
     enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.CASCADE, related_name="notices")
     account = models.ForeignKey("balances.Account", on_delete=models.CASCADE, null=True, related_name="notices")
     line = models.ForeignKey("balances.Line", on_delete=models.CASCADE, null=True, related_name="notices")
+    person = models.ForeignKey("balances.Person", on_delete=models.CASCADE, null=True, related_name="notices")
     kind = models.CharField(max_length=12, choices=NoticeKind)
     key = models.CharField(max_length=120, unique=True)
     service = models.SmallIntegerField(choices=SERVICE_CHOICES, null=True)
@@ -52,10 +71,18 @@ class Notice(models.Model):
     created_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True)
 
-    objects = scoped(account=("account_id", "line__account_id"), line="line_id", line_at="happened_at")
+    objects = models.Manager.from_queryset(_NoticeQuerySet)()
 
     class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(person__isnull=False, account__isnull=True, line__isnull=True, kind="personal")
+                | (Q(person__isnull=True) & ~Q(kind="personal")),
+                name="notice_personal_or_of_a_place",
+            )
+        ]
         indexes = [
+            models.Index(fields=["person", "-id"], condition=Q(person__isnull=False), name="notice_of_person"),
             models.Index(fields=["enterprise", "-id"], name="notice_latest"),
             models.Index(fields=["account", "-id"], name="notice_of_account"),
             models.Index(fields=["line", "-id"], condition=Q(line__isnull=False), name="notice_of_line"),

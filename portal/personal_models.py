@@ -94,3 +94,23 @@ class Contest(models.Model):
             ),
         ]
         indexes = [models.Index(fields=["enterprise", "state", "-filed_at"], name="contest_latest")]
+
+
+class ContestActKind(models.TextChoices):
+    FILED = "filed", "Filed"
+    UPHELD = "upheld", "Upheld"
+    DECLINED = "declined", "Declined"
+    CORRECTED = "corrected", "Corrected"
+
+
+class ContestAct(models.Model):
+    """What became of a contest, act by act, each once; what notices are told of. Append-only."""
+
+    enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.PROTECT, related_name="+")
+    contest = models.ForeignKey(Contest, on_delete=models.PROTECT, related_name="acts")
+    kind = models.CharField(max_length=9, choices=ContestActKind)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["contest", "kind"], name="contest_act_once")]
+        indexes = [models.Index(fields=["enterprise", "id"], name="contest_act_in_order")]

@@ -122,6 +122,7 @@ SCREENS: dict[str, Screen] = {
     "me/statement/": Screen("emil"),
     "me/rules/": Screen("emil"),
     "me/lines/": Screen("emil"),
+    "me/notices/": Screen("emil"),
     "me/claim/": Screen(EVERYBODY),
     "lines/<int:line_id>/": Screen("alice carla emil olga", "line"),
     "lines/<int:line_id>/charges/": Screen("alice carla emil olga", "line"),

@@ -26,17 +26,18 @@ from django.db import transaction
 from django.test import Client
 from structlog.testing import capture_logs
 
-from balances.models import AuditEvent, UsageBatch, UsageRecord
+from balances import personal
+from balances.models import AuditEvent, PersonalNews, UsageBatch, UsageRecord
 from balances.models.counters import Payer
 from balances.models.usage import _WalledQuerySet
 from balances.scope import ScopedQuerySet, Verb
 from policies.steering import publishing
-from portal import figures
+from portal import contests, figures
 from portal.api.endpoints import Endpoint
 from portal.charging import charger, pipeline
 from portal.charging import tasks as charging_tasks
 from portal.models import Delivery, Notice
-from portal.notices import deliver, forecast, outbox, watch, webhooks
+from portal.notices import deliver, forecast, outbox, watch, webhooks, words
 from tests import employee, walled
 from tests.api.client import Api, read
 from tests.cast import Cast, build, issue_token
@@ -48,6 +49,8 @@ BERLIN = ZoneInfo("Europe/Berlin")
 READERS = "alice bruno carla dora olga mallory stranger feed script all"
 #: Ids of usage records are so long that they are found by nothing else.
 FIRST_ID = 7_700_000_001
+#: What Emil's evening comes to is more than four fifths of it.
+CREDIT = 7_123_457
 
 
 @dataclass
@@ -113,7 +116,8 @@ def wall(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Wall:
     )
     things.tokens["all"] = plain
     walled.steer(things.cast.aurora)
-    walled.account_of(things.cast)
+    account = walled.account_of(things.cast)
+    personal.set_credit_limit(account=account, credit_limit_micros=CREDIT, **walled.IN_FEBRUARY)
     numbers = count(FIRST_ID)
     monkeypatch.setattr(charger, "_usage_ids", numbers)
     web_usage.charge(things.cast.aurora, *corporate_usage(things))
@@ -125,9 +129,24 @@ def use_personally(wall: Wall) -> None:
     # Whoever sends usage knows it: here none of the readers did.
     UsageBatch.objects.update(accepted_by="token:999999 Mediation")
     wall.personal = list(UsageRecord.objects.filter(payer=Payer.PERSONAL).order_by("id"))
+    object_and_hear(wall)
     wall.canaries = canaries_of(wall.personal)
     assert [record.counterpart_id is not None for record in wall.personal] == [False, False, True]
     assert sum(record.units for record in wall.personal[2:]) == 2_518
+
+
+def object_and_hear(wall: Wall) -> None:
+    """Emil's credit nears its limit, and he objects without showing anything of the charge, which is declined."""
+    cast, now = wall.things.cast, datetime.now(UTC)
+    whose = {"person": cast.aurora.people["P-1"], "actor": f"user:{cast.emil.pk} Emil Engel"}
+    [contest] = contests.file(usages=[wall.personal[1]], reason="Work", shown=[], at=now, **whose)
+    contests.decide(contest=contest, uphold=False, answer="No", actor=f"user:{cast.alice.pk} Alice Arden", at=now)
+    assert [news.level for news in PersonalNews.objects.all()] == [80]
+
+
+def personal_notices() -> list[str]:
+    """What is told to Emil alone, wherever it is written."""
+    return [re.escape(words.message(notice).title) for notice in Notice.objects.filter(person__isnull=False)]
 
 
 def screens(wall: Wall) -> Iterator[str]:
@@ -220,9 +239,10 @@ def run_jobs(wall: Wall) -> None:
 
 
 def told_by_jobs() -> dict[str, str]:
-    """Notices, mails, webhooks and audit."""
+    """Notices of others than the person, all mails, webhooks and audit."""
     now = datetime.now(UTC)
-    said = {f"notice {notice.key}": json.dumps(notice.facts) for notice in Notice.objects.all()}
+    theirs = Notice.objects.filter(person__isnull=True)
+    said = {f"notice {notice.key}": json.dumps(notice.facts) for notice in theirs}
     said |= {f"mail {number}": str(message.message()) for number, message in enumerate(mail.outbox)}
     for delivery in Delivery.objects.filter(channel="webhook").select_related("notice", "endpoint"):
         said[f"webhook {delivery.id}"] = str(webhooks.request_of(delivery, now))
@@ -256,6 +276,7 @@ def test_nobody_but_the_person_reads_what_is_personal(
     with caplog.at_level(logging.DEBUG, logger="portal"), capture_logs() as logs:
         use_personally(wall)
         run_jobs(wall)
+        wall.canaries += personal_notices()
         leaks = {name: found for name in READERS.split() if (found := found_by(wall, look(wall, name)))}
         assert not leaks
         for name in ("alice", "olga", "all"):
@@ -266,7 +287,12 @@ def test_nobody_but_the_person_reads_what_is_personal(
     assert not found_by(wall, told_by_jobs())
     assert not wall.told(json.dumps(logs, default=str) + caplog.text)
 
+    whom = Delivery.objects.filter(notice__person__isnull=False).values_list("user__name", flat=True)
+    assert set(whom) == {"Emil Engel"}
+    assert any("There is news for you alone" in str(message.body) for message in mail.outbox)
+
     seen = " ".join(look(wall, "emil").values())
+    assert not [title for title in personal_notices() if not re.search(title, seen)]
     missing = [str(record.id) for record in wall.personal if str(record.id) not in seen]
     assert not missing
     assert "4930777888999" in seen
@@ -303,13 +329,17 @@ def steady(pages: dict[str, str]) -> dict[str, str]:
     return found
 
 
+def common_notices() -> list[str]:
+    return list(Notice.objects.filter(person__isnull=True).values_list("key", flat=True))
+
+
 def test_managers_pages_and_notices_are_the_same_with_and_without_personal_usage(wall: Wall) -> None:
     run_jobs(wall)
     mail.outbox.clear()
     for name in ("alice", "carla"):
         look(wall, name)  # what is opened counts as read from then on
     before = {name: steady(look(wall, name)) for name in ("alice", "carla")}
-    notices = set(Notice.objects.values_list("key", flat=True))
+    notices = set(common_notices())
     line = wall.things.cast.aurora.lines["emil phone"]
     evenings = [datetime.combine(days_ago(day), time(22, 13, 44), BERLIN) for day in range(1, 9)]
     web_usage.charge(wall.things.cast.aurora, *(
@@ -317,8 +347,9 @@ def test_managers_pages_and_notices_are_the_same_with_and_without_personal_usage
     ))  # fmt: skip
     assert UsageRecord.objects.filter(payer=Payer.PERSONAL).count() == len(evenings)
     run_jobs(wall)
-    assert set(Notice.objects.values_list("key", flat=True)) == notices
-    assert not mail.outbox
+    assert set(common_notices()) == notices
+    assert Notice.objects.filter(person__isnull=False).exists(), "Emil is told that his credit limit is reached"
+    assert {address for message in mail.outbox for address in message.to} == {wall.things.cast.emil.email}
     for name, pages in before.items():
         after = steady(look(wall, name))
         assert [address for address, text in pages.items() if after[address] != text] == [], name

@@ -106,6 +106,8 @@ class PersonalAccount(models.Model):
     kind = models.CharField(max_length=8, choices=PersonalAccountKind)
     credit_limit_micros = models.BigIntegerField(default=0, help_text="How far a postpaid account may owe.")
     balance_micros = models.BigIntegerField(default=0)
+    armings = models.IntegerField(default=0, help_text="How often money came in or the credit limit changed.")
+    armed_micros = models.BigIntegerField(default=0, help_text="What it had when money came in last; marks are of it.")
     time_zone = models.CharField(max_length=40, default="Europe/Berlin", help_text="Its cycles are civil months of it.")
     opened_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)
@@ -196,6 +198,45 @@ class PersonalEntry(models.Model):
     class Meta:
         verbose_name_plural = "personal entries"
         indexes = [models.Index(fields=["account", "-id"], name="personal_entry_by_account")]
+
+
+class PersonalNewsKind(models.TextChoices):
+    ALLOWANCE = "allowance", "An allowance is used up to a mark"
+    MONEY = "money", "Money or credit is used up to a mark"
+    PAID_OUT = "paid_out", "Money was paid out"
+
+
+class PersonalNews(models.Model):
+    """What a person is told of their account; written in the transaction that it tells of, once; append-only.
+
+    `level`: percent of `total` that `used` has reached. `arming`: after which of the account's armings; of an allowance
+    the units that it granted then, of a payout its entry: by it nothing is told twice, and told anew when it is news.
+    """
+
+    enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.PROTECT, related_name="+")
+    account = models.ForeignKey(PersonalAccount, on_delete=models.PROTECT, related_name="news")
+    kind = models.CharField(max_length=9, choices=PersonalNewsKind)
+    bucket = models.ForeignKey(PersonalBucket, on_delete=models.PROTECT, null=True, related_name="+")
+    arming = models.BigIntegerField()
+    level = models.SmallIntegerField(default=0)
+    used = models.BigIntegerField(help_text="Units of the allowance, or micros.")
+    total = models.BigIntegerField()
+    recorded_at = models.DateTimeField()
+
+    objects = personal(person="account__person_id")
+
+    class Meta:
+        verbose_name_plural = "personal news"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "kind", "bucket", "arming", "level"], nulls_distinct=False, name="personal_news_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="allowance", bucket__isnull=False) | (~Q(kind="allowance") & Q(bucket__isnull=True)),
+                name="personal_news_of_one_thing",
+            ),
+        ]
+        indexes = [models.Index(fields=["enterprise", "id"], name="personal_news_in_order")]
 
 
 class OpenReason(models.TextChoices):

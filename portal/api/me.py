@@ -270,6 +270,7 @@ class ContestSerializer(serializers.ModelSerializer):
     """An objection: its reason, what its person lets managers see, what became of it."""
 
     disclosed = serializers.JSONField(help_text="What of the record its person lets managers see, as it stood then.")
+    usage_id = serializers.SerializerMethodField(help_text="For the person alone; null for everybody else.")
     refunded_micros = serializers.SerializerMethodField(help_text="For the person alone; null for everybody else.")
 
     class Meta:
@@ -279,10 +280,16 @@ class ContestSerializer(serializers.ModelSerializer):
             "decided_at", "decided_by", "answer", "refunded_micros",
         ]  # fmt: skip
 
+    def get_usage_id(self, contest: Contest) -> int | None:
+        """The record; its number lies among others that were charged then, and so says when."""
+        return contest.usage_id if self._is_own(contest) else None
+
     def get_refunded_micros(self, contest: Contest) -> int | None:
         """What came back."""
-        is_own = contest.person_id in self.context["view"].scope.person_ids()
-        return contest.refunded_micros if is_own else None
+        return contest.refunded_micros if self._is_own(contest) else None
+
+    def _is_own(self, contest: Contest) -> bool:
+        return contest.person_id in self.context["view"].scope.person_ids()
 
 
 class NewContestBody(Body):

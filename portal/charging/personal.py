@@ -15,9 +15,10 @@ from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from balances import personal_tariffs
+from balances import personal_news, personal_tariffs
 from balances.models import OpenReason, OpenState, PersonalAccount, PersonalEntryKind
 from balances.periods import cycle_of
+from balances.personal_news import News
 from balances.personal_pricing import Included, Price, Tariff, most_units, pay
 from policies.steering.rules import Missing
 from portal.charging.records import END, canonical_time, parse_canonical
@@ -56,12 +57,12 @@ class PersonalLeg:
 class Head:
     """An allowance of an account in one month, and what has been drawn since it was loaded."""
 
-    __slots__ = ("account_id", "drawn", "free", "id", "included", "period_start")
+    __slots__ = ("account_id", "drawn", "free", "granted", "id", "included", "period_start")
 
     def __init__(self, account_id: int, included: Included, period_start: str):
         self.account_id, self.included, self.period_start = account_id, included, period_start
         self.id: int | None = None  # while nothing was drawn on it ever
-        self.free, self.drawn = included.units, 0
+        self.free, self.drawn, self.granted = included.units, 0, included.units
 
 
 class Month(NamedTuple):
@@ -96,13 +97,17 @@ class _Clock:
 class Account:
     """A personal account from its acceptance to its end."""
 
-    __slots__ = ("balance", "charged", "clock", "credit", "ends", "heads", "id", "person_id", "starts", "tariff")
+    __slots__ = (
+        "armed", "arming", "balance", "charged", "clock", "credit", "ends", "heads", "id", "person_id", "starts",
+        "tariff", "told_short",
+    )  # fmt: skip
 
     def __init__(self, row: PersonalAccount, tariff: Tariff[str], clock: _Clock, starts: str):
         self.id, self.person_id, self.tariff, self.clock, self.starts = row.id, row.person_id, tariff, clock, starts
         self.ends = canonical_time(row.closed_at) if row.closed_at else END
         self.credit = row.credit_limit_micros
-        self.balance = self.charged = 0
+        self.balance = self.charged = self.armed = self.arming = 0
+        self.told_short = -1  # the arming in which it was said that money was short
         #: By start of the month; months are there once they are loaded.
         self.heads: dict[str, list[Head]] = {}
 
@@ -144,6 +149,7 @@ class PersonalBook:
         self._loaded: list[Account] = []
         self._drawn: list[Head] = []
         self._charged: list[Account] = []
+        self._short: dict[int, Account] = {}
         self._opened: list[tuple[object, ...]] = []
         for accounts in self._accounts.values():
             for account in accounts:
@@ -160,11 +166,13 @@ class PersonalBook:
         accounts = {account.id: account for person_id in missing for account in self._accounts.get(person_id, ())}
         if accounts:
             cursor.execute(
-                "SELECT id, balance_micros FROM balances_personalaccount WHERE id = ANY(%s::bigint[])",
+                "SELECT id, balance_micros, armed_micros, armings FROM balances_personalaccount "
+                "WHERE id = ANY(%s::bigint[])",
                 [_array(accounts)],
             )
-            for account_id, balance in cursor.fetchall():
-                accounts[account_id].balance = balance
+            for account_id, balance, armed, arming in cursor.fetchall():
+                account = accounts[account_id]
+                account.balance, account.armed, account.arming = balance, armed, arming
             self._loaded += accounts.values()
         self._on_credit.update(dict.fromkeys(missing, 0))
         cursor.execute(
@@ -184,13 +192,13 @@ class PersonalBook:
         known = {(id_, head.included.id): head for id_, one in beginning.items() for head in one.begin(month)}
         if known:
             cursor.execute(
-                "SELECT id, account_id, allowance_id, granted_units - used_units FROM balances_personalbucket "
+                "SELECT id, account_id, allowance_id, granted_units, used_units FROM balances_personalbucket "
                 "WHERE account_id = ANY(%s::bigint[]) AND period_start = %s",
                 [_array(beginning), month.starts_at],
             )
-            for bucket_id, account_id, allowance_id, free in cursor.fetchall():
+            for bucket_id, account_id, allowance_id, granted, used in cursor.fetchall():
                 if head := known.get((account_id, allowance_id)):
-                    head.id, head.free = bucket_id, free
+                    head.id, head.free, head.granted = bucket_id, granted - used, granted
         return account.heads[month.starts]
 
     def _next_id(self, cursor) -> int:
@@ -278,6 +286,8 @@ class PersonalBook:
         leg.units = units - paid.rest
         if leg.units:
             leg.account_id = account.id
+        if paid.rest and price is not None and account.told_short != account.arming:
+            self._short[account.id] = account
         return paid.rest, OpenReason.NO_RATE if price is None else OpenReason.EMPTY
 
     def _draw(self, cursor, head: Head, units: int) -> int:
@@ -343,6 +353,7 @@ class PersonalBook:
     def write(self, cursor, *, sequence: int, at: datetime) -> None:
         """Write what a group added: one statement each for buckets, for accounts with their entries, for what is open;
         it counts as written from then on. Needs the charging lock."""
+        news = self._news()
         if self._drawn:
             heads = sorted(self._drawn, key=lambda head: head.id or 0)
             rows = [(h.id, h.account_id, h.included.id, h.period_start, h.included.units, h.drawn) for h in heads]
@@ -361,7 +372,30 @@ class PersonalBook:
                 account.charged = 0
         if self._opened:
             cursor.execute(_OPENED, [self.enterprise_id, at, *_columns(self._opened)])
+        personal_news.write(cursor, enterprise_id=self.enterprise_id, news=news, at=at)
         self._drawn, self._charged, self._opened = [], [], []
+
+    def _news(self) -> list[News]:
+        """What this group has brought to a mark: as a rule nothing, which costs no statement."""
+        found = [
+            personal_news.of_allowance(
+                account_id=head.account_id, bucket_id=head.id or 0, granted=head.granted,
+                used=head.granted - head.free, drawn=head.drawn,
+            )
+            for head in self._drawn
+        ]  # fmt: skip
+        for account in {**{one.id: one for one in self._charged}, **self._short}.values():
+            is_short = account.id in self._short
+            found.append(
+                personal_news.of_money(
+                    account_id=account.id, balance=account.balance, spent=account.charged, credit=account.credit,
+                    armed=account.armed, arming=account.arming, is_short=is_short,
+                )
+            )  # fmt: skip
+            if is_short:
+                account.told_short = account.arming
+        self._short = {}
+        return [one for one in found if one is not None]
 
 
 _BUCKETS = """

@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
 from portal.live import publish
-from portal.models import Channel, Delivery, DeliveryState
+from portal.models import Channel, Delivery, DeliveryState, Notice
 from portal.notices import mail, webhooks
 
 log = structlog.get_logger(__name__)
@@ -78,7 +78,7 @@ def _send_mails(at: datetime) -> int:
     post = mail.Post()
     for deliveries in mails.values():
         tried += len(deliveries)
-        problem = post.send([d for d in deliveries if not _is_read_by_somebody(d)])
+        problem = post.send([d for d in deliveries if not _needless(d)])
         _settle(deliveries, problem, at)
     post.close()
     return tried
@@ -110,8 +110,8 @@ def escalate(*, at: datetime) -> set[int]:
             .order_by("id")[:BATCH]
         )
         for delivery in due:
-            if _is_read_by_somebody(delivery):
-                delivery.state, delivery.problem = DeliveryState.DROPPED, "Somebody nearer has read it."
+            if reason := _needless(delivery):
+                delivery.state, delivery.problem = DeliveryState.DROPPED, reason
             else:
                 delivery.state, delivery.sent_at = DeliveryState.SENT, at
                 told.add(delivery.user_id or 0)
@@ -120,12 +120,16 @@ def escalate(*, at: datetime) -> set[int]:
     return told
 
 
-def _is_read_by_somebody(delivery: Delivery) -> bool:
-    """Whether escalation may stop before this delivery: somebody of an earlier step has opened the notice."""
+def _needless(delivery: Delivery) -> str:
+    """Why escalation may stop before this delivery: what the notice asks for is done, or somebody of an earlier step
+    has opened it; "" where it goes on."""
     if not delivery.step:
-        return False
+        return ""
+    if Notice.objects.filter(id=delivery.notice_id, resolved_at__isnull=False).exists():
+        return "What it asks for is done."
     earlier = Delivery.objects.filter(notice_id=delivery.notice_id, step__lt=delivery.step, channel=Channel.PORTAL)
-    return earlier.filter(Q(seen_at__isnull=False) | Q(acknowledged_at__isnull=False)).exists()
+    is_read = earlier.filter(Q(seen_at__isnull=False) | Q(acknowledged_at__isnull=False)).exists()
+    return "Somebody nearer has read it." if is_read else ""
 
 
 def _take(channel: Channel, at: datetime) -> list[Delivery]:
@@ -157,8 +161,8 @@ def _settle(deliveries: Sequence[Delivery], problem: str, at: datetime) -> None:
     for delivery in deliveries:
         if not problem:
             delivery.state, delivery.sent_at, delivery.next_at, delivery.problem = DeliveryState.SENT, at, None, ""
-            if _is_read_by_somebody(delivery):
-                delivery.state, delivery.problem = DeliveryState.DROPPED, "Somebody nearer has read it."
+            if reason := _needless(delivery):
+                delivery.state, delivery.problem = DeliveryState.DROPPED, reason
         else:
             delivery.problem = problem[:300]
             if delivery.attempts >= MOST_ATTEMPTS:
@@ -168,8 +172,10 @@ def _settle(deliveries: Sequence[Delivery], problem: str, at: datetime) -> None:
 
 
 def given_up(enterprise_ids: Sequence[int]) -> QuerySet[Delivery]:
-    """E-mails and webhooks of these enterprises that nobody tries any more, latest first."""
-    found = Delivery.objects.filter(notice__enterprise_id__in=enterprise_ids, state=DeliveryState.FAILED)
+    """E-mails and webhooks of these enterprises that nobody tries any more, latest first; none that is personal."""
+    found = Delivery.objects.filter(
+        notice__enterprise_id__in=enterprise_ids, notice__person__isnull=True, state=DeliveryState.FAILED
+    )
     return found.exclude(channel=Channel.PORTAL).select_related("notice", "user", "endpoint").order_by("-id")
 
 

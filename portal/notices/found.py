@@ -27,6 +27,8 @@ class Found:
     severity: Severity
     happened_at: datetime
     facts: Facts
+    person_id: int | None = None  # it is personal: theirs alone, of no account and no line
+    resolves: str = ""  # the key of a notice that asks for nothing any more
     recorded_at: datetime | None = None  # when the portal came to know it: late usage is news all the same
 
 

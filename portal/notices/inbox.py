@@ -51,6 +51,12 @@ def notices(scope: Scope, user: User) -> QuerySet[Notice]:
     return found.select_related("account", "line__person", "line__account").order_by("-id")
 
 
+def own(scope: Scope, user: User) -> QuerySet[Notice]:
+    """What a person is told: what is personal to them, and what was sent to them of lines that are theirs now."""
+    lines = Q(line__in=scope.line_ids(), delivery_id__isnull=False)
+    return notices(scope, user).filter(Q(person__in=scope.person_ids()) | lines)
+
+
 def unread(scope: Scope, user: User) -> QuerySet[Notice]:
     """Those that were sent to the user, are in reach still, and have not been opened."""
     return Notice.objects.within(scope).filter(
@@ -95,15 +101,16 @@ def acknowledge(*, notice: Notice, user: User, actor: str, at: datetime) -> None
         if delivery.acknowledged_at is None:
             delivery.acknowledged_at, delivery.seen_at = at, delivery.seen_at or at
             delivery.save(update_fields=["acknowledged_at", "seen_at"])
-            audit.record(
-                enterprise_id=notice.enterprise_id,
-                account_id=notice.account_id or (notice.line.account_id if notice.line else None),
-                actor=actor,
-                action="notice.acknowledged",
-                subject=f"notice {notice.id}",
-                detail={"kind": notice.kind, "key": notice.key},
-                at=at,
-            )
+            if notice.person_id is None:  # managers read the audit: that somebody has news of their own is not in it
+                audit.record(
+                    enterprise_id=notice.enterprise_id,
+                    account_id=notice.account_id or (notice.line.account_id if notice.line else None),
+                    actor=actor,
+                    action="notice.acknowledged",
+                    subject=f"notice {notice.id}",
+                    detail={"kind": notice.kind, "key": notice.key},
+                    at=at,
+                )
     publish.noticed([user.pk])
 
 

@@ -80,7 +80,10 @@ def compose(deliveries: Sequence[Delivery]) -> EmailMultiAlternatives:
     told = []
     for place, each in enumerate(in_order):
         also = inbox.also_told(each.notice, user) if place < IN_FULL else ()
-        said = words.message(each.notice, language, why=each.why, also=also)
+        if each.notice.person_id is None:
+            said = words.message(each.notice, language, why=each.why, also=also)
+        else:  # who runs the mailbox may read it, and may be the employer
+            said = words.veiled(language)
         told.append(Told(said, f"{settings.PUBLIC_URL}/notices/{each.notice_id}/"))
     first = told[0].message.title
     subject = first if len(told) == 1 else f"{say['digest'].format(count=len(told))}: {first}, …"

@@ -72,11 +72,14 @@ def _keep(told: Told, found: Iterable[Found], at: datetime, *, is_test: bool = F
         fact = facts[notice.key]
         told.notices.append(notice.id)
         told.user_ids |= planning.plan(notice, at, recorded_at=fact.recorded_at or fact.happened_at)
+    if settled := [fact.resolves for fact in facts.values() if fact.resolves]:
+        Notice.objects.filter(key__in=settled, resolved_at__isnull=True).update(resolved_at=at)
 
 
 def _notice(key: str, fact: Found, at: datetime, *, is_test: bool) -> Notice:
     return Notice(
-        key=key, enterprise_id=fact.enterprise_id, account=fact.account, line=fact.line, kind=fact.kind,
+        key=key, enterprise_id=fact.enterprise_id, account=fact.account, line=fact.line,
+        person_id=fact.person_id, kind=fact.kind,
         service=fact.service, severity=fact.severity, facts=fact.facts, is_test=is_test, happened_at=fact.happened_at,
         created_at=at,
     )  # fmt: skip

@@ -47,7 +47,7 @@ def plan(notice: Notice, at: datetime, *, recorded_at: datetime) -> set[int]:
         if wish[Channel.EMAIL] != Digest.OFF and is_fresh and person.user_id not in silenced:
             due = due_at(wish[Channel.EMAIL], clocks.get(person.user_id), person.at)
             made.append(_delivery(notice, person, Channel.EMAIL, next_at=due))
-    if is_fresh and not notice.is_test:
+    if is_fresh and not notice.is_test and notice.person_id is None:
         made += _to_endpoints(notice, at)
     Delivery.objects.bulk_create(made, ignore_conflicts=True)
     return {d.user_id for d in made if d.user_id and d.channel == Channel.PORTAL and d.state == DeliveryState.SENT}

@@ -2,7 +2,8 @@
 
 Telecoms managers, the managers of accounts on the way up, and the employee whose own line it was then. Observers
 and the operator's staff can read the history, and are not called. With an escalation on the way up, the nearest are
-told first and each further step only when nobody has read it by then.
+told first and each further step only when nobody has read it by then. What is personal is told to who proved to be
+that person, and to nobody else.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from django.db.models import Q
 
 from balances.models import Account
 from balances.models.accounts import PersonAssignment
-from portal.models import Escalation, Membership, Notice, NoticeKind, Role
+from portal.contests import acts_for
+from portal.models import Contest, Escalation, Membership, Notice, NoticeKind, PersonClaim, Role
 from portal.notices.turns import once
 
 _MOST_LEVELS = 64  # a chain that does not end is damaged; `check_tree` finds it
@@ -42,6 +44,8 @@ def chain_of(account_id: int | None) -> tuple[int, ...]:
 
 def recipients_of(notice: Notice, at: datetime) -> list[Recipient]:
     """Everybody who is to be told, each once, by the nearest of their roles."""
+    if notice.person_id is not None:
+        return [Recipient(user_id, "person:", 0, at) for user_id in _proven(notice.person_id)]
     line = notice.line
     chain = chain_of(notice.account_id or (line.account_id if line else None))
     found = list(_held(notice.enterprise_id, Q(role=Role.OWNER) | Q(role=Role.MANAGER, account_id__in=chain), at))
@@ -56,6 +60,8 @@ def recipients_of(notice: Notice, at: datetime) -> list[Recipient]:
     pause = _pause(chain)
     if notice.kind == NoticeKind.TRADE:
         nearest = _answering(nearest, notice.facts, is_escalated=pause is not None)
+    if notice.kind == NoticeKind.CONTEST:
+        nearest = _deciding(nearest, notice.facts, is_escalated=pause is not None)
     steps = _steps({distance for distance, _ in nearest.values()}) if pause else {}
     return [
         Recipient(user_id, why, steps.get(distance, 0), at + steps.get(distance, 0) * (pause or timedelta(0)))
@@ -87,6 +93,24 @@ def _answering(nearest: dict[int, tuple[int, str]], facts: dict, *, is_escalated
         for user_id, found in nearest.items()
         if (is_escalated or found[0] == least) and f"user:{user_id}" != actor
     }
+
+
+def _deciding(nearest: dict[int, tuple[int, str]], facts: dict, *, is_escalated: bool) -> dict[int, tuple[int, str]]:
+    """Of a contest: the nearest who can decide it, those above them only by escalation; not who has filed it."""
+    filed_by = Contest.objects.values_list("filed_by", flat=True).get(id=facts["contest"])
+    filer = acts_for(filed_by)
+    others = {user_id: found for user_id, found in nearest.items() if f"user:{user_id}" != filer}
+    least = min((distance for distance, _ in others.values()), default=0)
+    return {user_id: found for user_id, found in others.items() if is_escalated or found[0] == least}
+
+
+@once
+def _proven(person_id: int) -> tuple[int, ...]:
+    """Who proved to be a person, and may sign in."""
+    claims = PersonClaim.objects.filter(person=person_id, confirmed_at__isnull=False, ended_at__isnull=True)
+    return tuple(
+        user_id for user_id in claims.filter(user__is_active=True).values_list("user_id", flat=True) if user_id
+    )
 
 
 def _distance(membership: Membership, chain: tuple[int, ...]) -> tuple[int, str]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from balances.models import Account, Crossing, Line, OfferAct, StandingRun
+from balances.models import Account, Crossing, Line, OfferAct, PersonalNews, StandingRun
 from balances.selectors.terms import terms_at
 from balances.units import SERVICE_NAMES
 from policies.models import Consent, LimitCrossing, Measure, Restriction
-from portal.models import NoticeKind, Severity
-from portal.notices import loans, trades
+from portal.models import ContestAct, NoticeKind, Severity
+from portal.notices import loans, people, trades
 from portal.notices.facts import Facts, owner_facts, usage_facts
 from portal.notices.found import Found, Source
 
@@ -187,5 +187,11 @@ SOURCES: dict[str, Source] = {
             lambda: StandingRun.objects.select_related("standing__from_account", "standing__to_account"),
             loans.tell_run,
         ),
+        Source(
+            "personal_news",
+            lambda: PersonalNews.objects.select_related("account__tariff", "bucket__allowance"),
+            people.tell_news,
+        ),
+        Source("contest_act", lambda: ContestAct.objects.select_related("contest__account"), people.tell_act),
     )
 }

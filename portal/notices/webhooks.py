@@ -32,6 +32,8 @@ from portal.notices import words
 
 TIMEOUT_SECONDS = 4.0
 ENDPOINTS_MOST = 10
+#: What is personal is posted nowhere.
+POSTED = [kind.value for kind in NoticeKind if kind != NoticeKind.PERSONAL]
 _PREFIX = "whsec_"
 
 
@@ -51,7 +53,7 @@ class Post:
 def add(*, enterprise: Enterprise, url: str, kinds: Iterable[str] = (), actor: str, at: datetime) -> WebhookEndpoint:
     """A new endpoint with a secret of its own. Raises EndpointRefused."""
     chosen = list(dict.fromkeys(kinds))
-    if unknown := [kind for kind in chosen if kind not in NoticeKind.values]:
+    if unknown := [kind for kind in chosen if kind not in POSTED]:
         raise EndpointRefused(f"There is no kind “{unknown[0]}”.", field="kinds")
     check(url)
     with transaction.atomic():

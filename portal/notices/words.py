@@ -20,6 +20,10 @@ from portal.notices.catalogue import CATALOGUE
 LOCALES = {"en": "en_GB", "de": "de_DE"}
 STATES = ("ok", "watch", "near", "used_up", "over", "restricted", "info", "wanted")
 NEAR_PERCENT, WATCH_PERCENT = 90, 75
+PERSONAL_STATES = {
+    "allowance_low": "near", "allowance_out": "used_up", "money_low": "near", "money_out": "used_up",
+    "credit_low": "near", "credit_out": "used_up",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,10 @@ def state_of(notice: Notice) -> str:
     facts = notice.facts
     if notice.kind == NoticeKind.RESTRICTION:
         return "restricted"
+    if notice.kind == NoticeKind.CONTEST:
+        return "info" if notice.resolved_at else "wanted"
+    if notice.kind == NoticeKind.PERSONAL:
+        return PERSONAL_STATES.get(facts["said"], "info")
     if notice.kind == NoticeKind.TRADE:
         return "wanted" if facts["said"] in trades.ASKING else "info"
     if notice.kind == NoticeKind.FORECAST:
@@ -59,6 +67,12 @@ def message(notice: Notice, language: str = "en", *, why: str = "", also: Sequen
     language = language if language in CATALOGUE else "en"
     with figures.written_in(LOCALES[language]):
         return _Writer(notice, language).message(why, also)
+
+
+def veiled(language: str = "en") -> Message:
+    """What may be said of a personal notice where others could read it: that there is one."""
+    say = CATALOGUE[language if language in CATALOGUE else "en"]
+    return Message(say["veiled"], "info", say["state"]["info"], [])
 
 
 def _used_of(facts: dict[str, Any]) -> tuple[int, int]:
@@ -113,6 +127,8 @@ class _Writer:
             taker = facts.get("taker_name", "")
             when = self._hour("until")
             return said.format(name=name, other=facts["other_name"], taker=taker, goods=self._goods(), when=when)
+        if self.notice.kind == NoticeKind.PERSONAL:
+            return self.say["personal"][facts["said"]].format(**self._own())
         words = {"name": name, "service": self._service() or self.say["every_service"], "percent": _percent(facts)}
         words["limit"] = facts.get("limit_name") or self.say["a_limit"]
         words["when"] = self._hour("runs_out_at")
@@ -133,7 +149,18 @@ class _Writer:
             return self._unusual()
         if self.notice.kind == NoticeKind.DEVICE:
             return self._device()
+        if self.facts.get("answer"):
+            return self.say["answer"].format(answer=self.facts["answer"])
         return what or ""
+
+    def _own(self) -> dict[str, str]:
+        """What the sentences of personal notices speak of."""
+        facts = self.facts
+        money = {name: self._money(facts.get(f"{name}_micros", 0)) for name in ("left", "amount")}
+        return {
+            **money, "allowance": facts.get("allowance", ""), "service": self._service(), "percent": _percent(facts),
+            "until": self._moment("until"),
+        }  # fmt: skip
 
     def _unusual(self) -> str:
         facts = self.facts
@@ -181,6 +208,10 @@ class _Writer:
         say, facts, parts = self.say["next"], self.facts, []
         if self.notice.kind == NoticeKind.TRADE:
             return self._next_of_trade()
+        if self.notice.kind == NoticeKind.CONTEST:
+            return self.say["contest_next"]
+        if self.notice.kind == NoticeKind.PERSONAL:
+            return self.say["personal_next"][facts["said"]].format(**self._own())
         if self.notice.kind in (NoticeKind.ANOMALY, NoticeKind.DEVICE):
             parts.append(self.say["nothing_stopped"])
         if facts.get("action") and self.notice.kind in (NoticeKind.LIMIT, NoticeKind.FORECAST):

@@ -59,10 +59,16 @@ def links(request: HttpRequest, found: Notice) -> list[tuple[str, str]]:
     """Where to act: (label, address)."""
     scope, account, line = request.tenancy.scope, found.account, found.line
     at = account or (line.account if line else None)
+    if found.kind == NoticeKind.PERSONAL:
+        usage_id = found.facts.get("usage_id")
+        charge = [("The charge", reverse("me-charge", args=[usage_id]))] if usage_id else []
+        return [*charge, ("My personal account", reverse("me")), ("My statement", reverse("me-statement"))]
     if at is None:
         return []
     here = {"enterprise_id": at.enterprise_id, "account_id": at.id}
     found_links = []
+    if found.kind == NoticeKind.CONTEST and scope.allows(Verb.MANAGE, **here):
+        found_links.append((f"Objections of {at.name}", reverse("account-contests", args=[at.id])))
     if scope.allows(Verb.VIEW, **here):
         found_links.append((f"Look at {at.name}", reverse("account", args=[at.id])))
     if line is not None:

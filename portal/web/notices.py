@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 
 from balances.errors import Refused
 from balances.models import Account, Enterprise, Threshold
-from balances.scope import Verb
+from balances.scope import Scope, Verb
 from balances.selectors import tree
 from portal.models import (
     Channel,
@@ -77,13 +77,18 @@ def notice_list(request: HttpRequest) -> HttpResponse:
         "views": [(name, label, urlencode(kept | {"view": name})) for name, label in VIEWS],
         "filters": kept,
         "query": urlencode(kept),
-        "kinds": NoticeKind.choices,
+        "kinds": _kinds(scope),
         "severities": Severity.choices,
         "manages_whole": manages_whole(scope),
         "kept_back": inbox.kept_back(scope, user, datetime.now(UTC)) if view == "unread" else 0,
         "unusual": urlencode({"view": "all", "kind": NoticeKind.ANOMALY}),
     }
     return render(request, "notices/list.html", context)
+
+
+def _kinds(scope: Scope) -> list[tuple[str, str]]:
+    """Kinds that there is something of; what is personal only for people."""
+    return [kind for kind in NoticeKind.choices if kind[0] != NoticeKind.PERSONAL or scope.person_ids()]
 
 
 def notice(request: HttpRequest, notice_id: int) -> HttpResponse:
@@ -246,7 +251,7 @@ def preferences(request: HttpRequest) -> HttpResponse:
         messages.success(request, "This is what it will look like. Only you were told, and it counts nowhere.")
         return redirect("notice", fired.id)
     context = {
-        "table": wishes.table(user),
+        "table": [row for row in wishes.table(user) if row[0] in dict(_kinds(scope))],
         "manages_whole": manages_whole(scope),
         "channels": wishes.CHANNELS,
         "digests": Digest.choices,
@@ -302,7 +307,10 @@ class EndpointForm(PortalForm):
     enterprise = forms.ModelChoiceField(label="Enterprise", queryset=Enterprise.objects.none(), empty_label=None)
     url = forms.CharField(label="Address", max_length=400, help_text="https://…, reachable from the internet.")
     kinds = forms.MultipleChoiceField(
-        label="Only these kinds", choices=NoticeKind.choices, required=False, widget=forms.CheckboxSelectMultiple
+        label="Only these kinds",
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        choices=[kind for kind in NoticeKind.choices if kind[0] in webhooks.POSTED],
     )
 
 

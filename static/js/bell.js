@@ -14,6 +14,7 @@ function show({ unread, words }) {
   bell.setAttribute("aria-label", words);
   count.textContent = unread;
   count.hidden = unread === 0;
+  if (unread !== before) document.dispatchEvent(new CustomEvent("noticed")); // lists of notices fetch themselves anew
   if (unread > before) document.querySelector("[data-bell-announce]").textContent = words;
 }
 

@@ -76,7 +76,8 @@ def test_an_objection_is_filed_and_decided_and_only_its_person_reads_the_money(e
     contests.complete_due(at=datetime.now(UTC))
     assert read(mine.get(f"/contests/{filed['id']}"))["refunded_micros"] == 500_000
     seen = read(manager.get(f"/contests/{filed['id']}"))
-    assert (seen["state"], seen["refunded_micros"]) == ("corrected", None)
+    assert (seen["state"], seen["refunded_micros"], seen["usage_id"]) == ("corrected", None, None)
+    assert filed["usage_id"] == own()
 
 
 def test_nobody_decides_what_they_have_filed_by_a_token_of_theirs_either(emil: Employee) -> None:

@@ -304,8 +304,11 @@ class TestQueries:
         with django_assert_num_queries(0), connection.cursor() as charging.cursor:
             charging.charge(200)
             charging.charge(10**6)
-        with django_assert_num_queries(4), connection.cursor() as charging.cursor:
-            charging.write()  # the sequence; buckets, accounts with entries, what is open
+        with django_assert_num_queries(5), connection.cursor() as charging.cursor:
+            charging.write()  # the sequence; buckets, accounts with entries, what is open, what came to a mark
+        with django_assert_num_queries(2), connection.cursor() as charging.cursor:
+            charging.charge(1, person="P-2")
+            charging.write()  # the sequence, accounts with entries: nothing came to a mark
 
     def test_an_enterprise_without_personal_accounts_costs_one(
         self, cast: Cast, django_assert_num_queries: Any

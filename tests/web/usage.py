@@ -30,7 +30,13 @@ def used(line: Line, service: str, units: int, at: datetime | None = None, **fie
 
 
 def charge(house: House, *usages: Mapping[str, Any]) -> None:
-    """Accept the usage and charge it, with all cycles up to now open."""
+    """Accept the usage and charge it."""
+    accept(house, *usages)
+    pipeline.drain(house.enterprise.id)
+
+
+def accept(house: House, *usages: Mapping[str, Any]) -> None:
+    """Accept the usage, with all cycles up to now open: charging it is a worker's, or `charge`'s."""
     now = datetime.now(UTC)
     enterprise = house.enterprise
     _prepare_months(now)
@@ -38,7 +44,6 @@ def charge(house: House, *usages: Mapping[str, Any]) -> None:
     source_id = ingest.source(operator_id=enterprise.operator_id, name="Mediation")
     delivery = ingest.Delivery(enterprise.operator_id, enterprise.id, source_id, "token:1 Mediation")
     ingest.accept(delivery=delivery, usages=records.read_mappings(usages), at=now)
-    pipeline.drain(enterprise.id)
 
 
 def _prepare_months(now: datetime) -> None:
