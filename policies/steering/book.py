@@ -17,6 +17,7 @@ from policies.decision import Context
 from policies.steering.outcomes import NEVER, Outcome, StandingVersion
 from policies.steering.rules import PERSONAL, SteeringRule
 from policies.steering.segments import Candidate, Rules
+from policies.steering.sieves import Sieves
 
 #: Kinds of events that are kept at hand at most.
 KINDS_KEPT = 20_000
@@ -30,6 +31,11 @@ class SteeringBook:
         self._by_account: dict[int, list[StandingVersion]] = defaultdict(list)
         for version in self.versions:
             self._by_account[version.account_id].append(version)
+        self._bits: dict[tuple[int, int], int] = {}
+        for version in self.versions:
+            for number in range(1, len(version.terms.rules) + 1):
+                self._bits[version.id, number] = 1 << len(self._bits)
+        self._sieves: Sieves | None = None
         self._outcomes: dict[tuple[int, int], Outcome] = {}
         self._rules: dict[tuple, Rules | None] = {}
 
@@ -47,6 +53,14 @@ class SteeringBook:
     def fields(self) -> frozenset[str]:
         """All fields that any rule reads: what has to be loaded for it."""
         return frozenset[str]().union(*(fields_read(rule.when) for v in self.versions for rule in v.terms.rules))
+
+    @property
+    def sieves(self) -> Sieves:
+        """What tells quickly which of its rules an event may meet; each rule has a bit of its own."""
+        if self._sieves is None:
+            rules = (rule for version in self.versions for rule in version.terms.rules)
+            self._sieves = Sieves(zip(self._bits.values(), (rule.when for rule in rules), strict=True), self.around)
+        return self._sieves
 
     def along(self, account_ids: Sequence[int], tags: frozenset[str], service: int, zone_id: int) -> Rules | None:
         """The rules along a chain (the line's account first) for a kind of event; None where nobody says anything.
@@ -96,11 +110,13 @@ class SteeringBook:
                         left = settle(rule.when, self.around, kind)
                         if left is not False:
                             outcome = self.outcome(version, number, rule)
-                            candidates.append(Candidate(version, outcome, None if left is True else left))
+                            node, bit = None if left is True else left, self._bits[version.id, number]
+                            candidates.append(Candidate(bit, version, outcome, node))
         versions = [version for account_id in own for version in self._by_account[account_id]]
         return Rules(
             candidates,
             [version for version in versions if version.terms.default is not None],
             [version for version in versions if version.terms.missing is not None],
+            self.sieves,
             self.around,
         )

@@ -55,8 +55,12 @@ class Decided:
 
 
 class Candidate(NamedTuple):
-    """A rule that may decide; what is left of its condition for a kind of event, None where it matches any."""
+    """A rule that may decide; what is left of its condition for a kind of event, None where it matches any.
 
+    `bit`: the rule's own in sets of rules of the book, which are the bits of a number.
+    """
+
+    bit: int
     version: StandingVersion
     outcome: Outcome
     node: Node | None
@@ -115,11 +119,17 @@ class Segment:
     def _ask(self, left: int, unknown: int, context: Context) -> Decided:
         """Ask rules in order. Of those that the event leaves `unknown` only the first that another part does not make
         false is of interest: for the reasons."""
+        bits = []
+        while left:
+            bits.append(left & -left)
+            left &= left - 1
+        if len(bits) > 1:
+            bits.sort(key=self._rules.places.__getitem__)
         without: tuple[str, ...] = ()
         found = self._last
-        while left:
-            bit = left & -left
-            left ^= bit
+        for bit in bits:
+            if without and bit & unknown:
+                continue
             asked = self._settled.get(bit) or self._rules.asked[bit]
             held = asked.knows(context)
             if held:
@@ -127,7 +137,6 @@ class Segment:
                 break
             if held is None and not without:
                 without = asked.unknown(context)
-                left &= ~unknown
         return self._rules.but_for(found, without) if without else found
 
     def turns_of(self, context: Context, starts: datetime, ends: datetime, zone: ZoneInfo) -> list[datetime]:
@@ -142,20 +151,18 @@ class Segment:
 
 
 class Rules:
-    """The rules along one chain for one kind of event, in the order in which they are asked (`SteeringBook.along`).
-
-    A set of them is the bits of a number, the first rule the lowest one.
-    """
+    """The rules along one chain for one kind of event, in the order in which they are asked (`SteeringBook.along`)."""
 
     def __init__(
         self, candidates: Sequence[Candidate], defaults: Sequence[StandingVersion],
-        missings: Sequence[StandingVersion], around: Surroundings,
+        missings: Sequence[StandingVersion], sieves: Sieves, around: Surroundings,
     ):  # fmt: skip
-        self.around = around
+        self.sieves, self.around = sieves, around
         self._defaults, self._missings = [(v, Decided(v.default_outcome)) for v in defaults], missings
         self._nobody = Decided(NOBODY_SAYS)
         self._but_for: dict[tuple[int, tuple[str, ...]], Decided] = {}
-        self._candidates = [(1 << place, one, Decided(one.outcome)) for place, one in enumerate(candidates)]
+        self._candidates = [(one.bit, one, Decided(one.outcome)) for one in candidates]
+        self.places = {one.bit: place for place, one in enumerate(candidates)}
         self.asked = dict[int, _Asked]()
         #: Sets of the rules that read numbers in lists, trips, and time.
         self.ask_lists = self.ask_trips = self._ask_time = 0
@@ -170,7 +177,6 @@ class Rules:
             if tests := [test for test in tests_of(one.node) if _is_civil(test)]:
                 self._ask_time |= bit
                 clocked.update(tests)
-        self.sieves = Sieves(((bit, asked.node) for bit, asked in self.asked.items()), around)
         self._clocked = tuple(clocked)
         self.asks_there = any(test.clock == THERE for test in clocked)
         versions = {id(v): v for v in (*defaults, *missings, *(one.version for one in candidates))}.values()

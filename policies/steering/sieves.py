@@ -1,9 +1,10 @@
 """Which of many rules an event may meet, by one look at each field that they read, instead of asking every rule.
 
 A rule can match only if each part of its condition does. Of each rule one part that reads a single field is taken, and
-rules are gathered by field in *sieves*. Which of them a value lets through (whose part it does not make false; unknown
-is let through, for the reasons) is found out once a value and kept, as a set of bits. So the cost of a decision grows
-with the number of fields that are read, not with the number of rules: see `steering_decide` in docs/scaling.md.
+rules are gathered by field in *sieves*, one set for all chains and times, so that it is soon warm. Which of them a
+value lets through (whose part it does not make false; unknown is let through, for the reasons) is found out once and
+kept, as a set of bits. So the cost of a decision grows with the number of fields that are read, not with the number
+of rules: see `steering_decide` in docs/scaling.md.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from policies.decision import Context
 #: Values of which a sieve knows what they let through, at most.
 VALUES_KEPT = 20_000
 
+Knows = Callable[[Any], bool | None]
 #: Gives all that a field reads of a usage record and its line, as one hashable value.
 KeyReader = Callable[[Any, int], Any]
 
@@ -39,19 +41,20 @@ _ATTRIBUTES: dict[str, tuple[str, ...]] = {
 class Sieve:
     """The rules of which a part reads one field; see the module's paragraph. A set of rules is the bits of a number."""
 
-    __slots__ = ("_parts", "all", "key_of", "passing")
+    __slots__ = ("_compiled", "_parts", "all", "key_of", "passing")
 
     def __init__(self, key_of: KeyReader):
         self.key_of = key_of
         self.all = 0
         #: By value: the rules that it lets through, and those of them that it leaves unknown, which cannot match.
         self.passing: dict[Any, tuple[int, int]] = {}
-        self._parts: list[tuple[int, Callable[[Any], bool | None]]] = []
+        self._parts: list[tuple[int, Node, Surroundings]] = []
+        self._compiled: list[tuple[int, Knows]] = []
 
     def add(self, bit: int, part: Node, around: Surroundings) -> None:
         """Take in a rule."""
         self.all |= bit
-        self._parts.append((bit, compile_known(part, around)))
+        self._parts.append((bit, part, around))
 
     def look(self, key: Any, usage: Any, line_id: int, context_of: Callable[[], Context]) -> tuple[int, int]:
         """Find out which rules a value lets through, and keep it."""
@@ -62,9 +65,11 @@ class Sieve:
         return found
 
     def _find(self, usage: Any, line_id: int, context_of: Callable[[], Context]) -> tuple[int, int]:
+        if not self._compiled:
+            self._compiled = [(bit, compile_known(part, around)) for bit, part, around in self._parts]
         passing = unknown = 0
         context = context_of()
-        for bit, knows in self._parts:
+        for bit, knows in self._compiled:
             held = knows(context)
             if held is not False:
                 passing |= bit
@@ -95,7 +100,7 @@ class _MessageSieve(Sieve):
 
 
 class Sieves:
-    """Those of a list of rules, each with its bit; `free`: the rules that have no part for one."""
+    """Those of all rules of a book, each with its bit; `free`: the rules that have no part for one."""
 
     def __init__(self, rules: Iterable[tuple[int, Node]], around: Surroundings):
         self.free = 0
@@ -157,7 +162,7 @@ def _attribute(key: str) -> KeyReader:
         if not (said := usage.attributes):
             return None
         value = said.get(key)
-        return value if value.__class__ is str or value is None else (repr(value),)
+        return value if type(value) in _PLAIN else (repr(value),)
 
     return read
 
@@ -172,5 +177,5 @@ def _attributes(keys: tuple[str, ...]) -> KeyReader:
     return read
 
 
-#: What is its own key. Others are told apart by how they are written: 1, 1.0 and True are equal, lists have no hash.
-_PLAIN = frozenset({str, type(None)})
+#: What is its own key. Others go by how they are written: 1.0 and True are equal to 1, and lists have no hash.
+_PLAIN = frozenset({str, int, type(None)})

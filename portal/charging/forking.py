@@ -8,7 +8,7 @@ pays, and the personal book for what people do. docs/byod.md
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -16,12 +16,11 @@ import msgspec
 from balances import units as arithmetic
 from balances.models.usage import SuspenseReason
 from balances.units import split_in_proportion
-from policies.steering.outcomes import Outcome
 from policies.steering.rules import CORPORATE
 from portal.charging import suspense_texts
 from portal.charging.group import CannotCharge, Part, Seen
 from portal.charging.records import Usage, escaped
-from portal.charging.steering import Leg, Piece, Steering, share_out
+from portal.charging.steering import Leg, Piece, Steered, Steering, share_out
 from portal.charging.terms import RateTerms, Stretch
 
 if TYPE_CHECKING:
@@ -80,6 +79,8 @@ class Forking:
         self._steering: Steering = state.steering
         self._personal = state.personal
         self._corrections_id = state.corrections_id
+        #: Who pays the event that `whole` was asked for last, where it is an instant and not the company's alone.
+        self._instant: Steered | None = None
 
     def ready(self, numbers: set[tuple[int, int]]) -> None:
         """Have in memory what the people of these numbers may need: some queries a part, instead of some a person."""
@@ -97,7 +98,7 @@ class Forking:
     ) -> tuple[str, str] | None:  # fmt: skip
         """Reasons and rule of an event that the company pays as a whole; None for any other, or where it takes a closer
         look to tell."""
-        steering = self._steering
+        steering, self._instant = self._steering, None
         if source_id == self._corrections_id or steering.reads_use:  # all that is charged has to be counted
             return None
         if steering.is_emergency(service, usage):
@@ -117,13 +118,15 @@ class Forking:
             self._charger.cursor, rules, usage, line_id, service, zone_id, units, stretch, used_at
         )
         if not decided.outcome.is_company:
+            if not ended_at:
+                self._instant = steering.steered(decided, segment, line_id, used_at)
             return None
         if ended_at:
             if ended_at > segment.ends_text or ended_at > stretch.ends:
                 return None
             if segment.has_moving and steering.turns_over(segment, line_id, used_at, ended_at):
                 return None
-        return decided.reasons, _rule(decided.outcome, 1)
+        return decided.reasons, _rule(decided.outcome.id, 1)
 
     def charge(self, event: Located) -> int:
         """Charge an event, cut and split; returns the usage id that holds its identity. Raises CannotCharge first."""
@@ -152,6 +155,8 @@ class Forking:
     def _pieces(self, event: Located) -> list[Piece]:
         """The event, cut at the contract's stretches and within them where who pays changes."""
         charger, usage, steering = self._charger, event.usage, self._steering
+        if self._instant is not None:
+            return [Piece(event.stretch, usage.used_at, usage.used_at, self._instant)]
         ends = usage.ended_at or usage.used_at
         stretches = [event.stretch]
         if ends > event.stretch.ends:
@@ -167,7 +172,7 @@ class Forking:
     def _charge_leg(
         self, event: Located, records: dict[int | None, _Record], piece: Piece, rate: RateTerms, leg: Leg, reasons: str
     ) -> None:
-        rule = _rule(piece.steered.outcome, leg.share.number)
+        rule = _rule(piece.steered.outcome.id, leg.share.number)
         if leg.share.payer != CORPORATE:
             refused = self._charge_person(event, records, piece, rate, leg.share.units, reasons, rule)
             self._steering.give_back(self._charger.cursor, leg, refused, rate)
@@ -265,9 +270,10 @@ class Forking:
         return holder.id
 
 
-def _rule(outcome: Outcome, number: int) -> str:
+@lru_cache(maxsize=10_000)
+def _rule(outcome_id: int, number: int) -> str:
     """The columns of rule and part."""
-    return f"{outcome.id}\t{number}" if outcome.id else NO_RULE
+    return f"{outcome_id}\t{number}" if outcome_id else NO_RULE
 
 
 def _value(rate: RateTerms, units: int) -> int:

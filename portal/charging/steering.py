@@ -263,10 +263,14 @@ class Steering:
     ) -> tuple[Steered, Segment]:  # fmt: skip
         """Who pays an event at an instant, with the person, and the segment of time that it lies in."""
         decided, segment = self.decide(cursor, rules, usage, line_id, service, zone_id, units, stretch, starts)
+        return self.steered(decided, segment, line_id, starts), segment
+
+    def steered(self, decided: Decided, segment: Segment, line_id: int, starts: str) -> Steered:
+        """What was decided, with the person whose line it is."""
         person_id = None
         if not decided.outcome.is_company:  # else the person is asked for only where a limit leaves something to them
             person_id = self.user_of(line_id, starts)
-        return Steered(decided.outcome, segment.missing, person_id, decided.reasons), segment
+        return Steered(decided.outcome, segment.missing, person_id, decided.reasons)
 
     def decide(
         self, cursor, rules: Rules, usage: Usage, line_id: int, service: int, zone_id: int, units: int,
