@@ -1,18 +1,20 @@
 """Deciding by sieves and segments says what asking every rule in order says, whatever was asked before."""
 
+from datetime import datetime
 from types import SimpleNamespace
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policies.conditions import Node, compile_known, unknown_fields, zone_there
+from policies.conditions.tree import made_test
 from policies.decision import Context
 from policies.steering.book import SteeringBook
 from policies.steering.outcomes import BEGINNING, NEVER, StandingVersion
 from policies.steering.rules import COMPANY_PAYS, REFUSE, SteeringRule, Terms
+from policies.steering.sieves import Sieve
 from tests.policies.test_conditions_properties import AROUND, BERLIN, conditions, events
-
-PLACE = {"service": 1, "zone_id": 2, "tags": frozenset({"sales"})}
 
 
 def _book(nodes: list[Node]) -> SteeringBook:
@@ -35,6 +37,20 @@ def _one_by_one(nodes: list[Node], event: Context) -> tuple[int, tuple[str, ...]
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(conditions, min_size=1, max_size=12), st.lists(events, min_size=1, max_size=8))
 def test_sieves_let_through_what_decides(nodes, asked):
+    _agree(nodes, asked)
+
+
+def test_a_sieve_that_lets_nothing_through_is_found(monkeypatch):
+    """The control."""
+    nodes = [made_test("apn", "is", ["corp"])]
+    event = Context(1, 2, 0, datetime(2026, 3, 28, 22, tzinfo=BERLIN), attributes={"apn": "corp"})
+    _agree(nodes, [event])
+    monkeypatch.setattr(Sieve, "_find", lambda *_: (0, 0))
+    with pytest.raises(AssertionError):
+        _agree(nodes, [event])
+
+
+def _agree(nodes: list[Node], asked: list[Context]) -> None:
     book = _book(nodes)
     lines: list[tuple] = []
     for event in asked:
