@@ -27,6 +27,7 @@ from policies.conditions import (
     tests_of,
 )
 from policies.conditions.catalogue import THERE
+from policies.conditions.times import is_civil
 from policies.decision import Context
 from policies.steering.outcomes import NOBODY_SAYS, Outcome, StandingVersion
 from policies.steering.rules import REFUSE, Missing
@@ -174,7 +175,7 @@ class Rules:
             fields = fields_read(one.node)
             self.ask_lists |= bit if "list" in fields and lists_move(around) else 0
             self.ask_trips |= bit if "on_trip" in fields else 0
-            if tests := [test for test in tests_of(one.node) if _is_civil(test)]:
+            if tests := [test for test in tests_of(one.node) if is_civil(test)]:
                 self._ask_time |= bit
                 clocked.update(tests)
         self._clocked = tuple(clocked)
@@ -227,7 +228,3 @@ class Rules:
             otherwise = next((of for v, of in self._defaults if v.starts <= at < v.ends), self._nobody)
         missing = next((v.terms.missing for v in self._missings if v.starts <= at < v.ends), None)
         return Segment(self, starts, ends, zone, rules, settled, otherwise, missing or REFUSE)
-
-
-def _is_civil(test: Test) -> bool:
-    return test.field in ("time", "weekday", "date", "holiday")

@@ -373,19 +373,9 @@ class Charger:
             f"{code}{reasons}\t{rule}\t"
         )
         if self.seen is not None:
-            self.seen.append(
-                Seen(
-                    False,
-                    starts,
-                    charged_units,
-                    refused_units,
-                    charged_units - left,
-                    amount,
-                    rate,
-                    rule,
-                    code + reasons,
-                )
-            )
+            covered = charged_units - left
+            told = code + reasons
+            self.seen.append(Seen(False, starts, charged_units, refused_units, covered, amount, rate, rule, told))
         return Granted(charged_units, refused_units, steered_units, amount, why)
 
     def _draw(self, heads: list[BucketHead], wanted: int) -> tuple[list[tuple[int, int]], int]:
