@@ -94,15 +94,15 @@ class BudgetMeasure(models.IntegerChoices):
 class SteeringUse(models.Model):
     """What was charged to a part of a rule with an amount: of a line, a person or an account, in a period.
 
-    `budget`: what stays the same from version to version, "First 5 GB#1 cycle" (rule, part, period). Of parts by
-    percent it is all that was shared among them so far, refused or not, so that small events are shared fairly in the
-    long run. Written by charging in its transaction.
+    `budget`: what stays the same from version to version, "first 5 gb#1 corporate cycle" (rule, part, payer,
+    period). Of parts by percent ("first 5 gb#1 percent") it is all that was shared among them so far, refused or not
+    and whoever paid, so that small events are shared fairly in the long run. Written by charging in its transaction.
     """
 
     pk = models.CompositePrimaryKey("steering_id", "budget", "measure", "owner_kind", "owner_id", "period_start")
     enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.PROTECT, related_name="+")
     steering = models.ForeignKey(Steering, on_delete=models.CASCADE, related_name="uses")
-    budget = models.CharField(max_length=110)
+    budget = models.CharField(max_length=280)
     measure = models.SmallIntegerField(choices=BudgetMeasure)
     owner_kind = models.SmallIntegerField(choices=BudgetOwner)
     owner_id = models.BigIntegerField()

@@ -25,7 +25,7 @@ from policies.conflicts import Effort, TooMuch, alternatives, satisfiable
 from policies.models import NumberListEntry, PolicyState, SteeringVersion, Trip
 from policies.steering import standing
 from policies.steering.loading import catalogue_of, surroundings, terms_of
-from policies.steering.rules import PAYER_WORDS, PERSONAL, Part, Parts, SteeringRule, Terms
+from policies.steering.rules import PERSONAL, Part, Parts, SteeringRule, Terms
 from policies.steering.standing import Held
 
 #: Rules before one that are looked at together; fewer people than this are not counted.
@@ -257,7 +257,7 @@ def _lacking(test: Test, holds: bool, literals: _Literals, facts: _Facts, effort
 
 # --- budgets --------------------------------------------------------------------------------------------------------
 
-_Key = tuple[str, int, str, str, str]
+_Key = tuple[str, int, str, str, str, str]
 
 
 def _budgets(version: SteeringVersion, terms: Terms, catalogue: Catalogue) -> list[Caution]:
@@ -278,8 +278,6 @@ def _budgets(version: SteeringVersion, terms: Terms, catalogue: Catalogue) -> li
             if key in before:
                 other, earlier = before[key]
                 change = "" if _amount(earlier) == _amount(part) else ", against another amount"
-                if earlier.payer != part.payer:
-                    change += f", although {PAYER_WORDS[earlier.payer]} paid that: another name begins anew"
                 words = f"“{rule.name}”: its budget goes on with what version {other.number} took up{change}."
             elif rule.name.casefold() in had:
                 words = f"“{rule.name}”: its budget begins anew, as it is counted otherwise than before."
@@ -290,12 +288,15 @@ def _budgets(version: SteeringVersion, terms: Terms, catalogue: Catalogue) -> li
 
 
 def budgets_of(rule: SteeringRule) -> dict[_Key, Part]:
-    """The budgets of a rule by what stays the same from version to version: name, part, period, owner, measure."""
+    """The budgets of a rule by what stays the same between versions: name, part, payer, period, owner, measure."""
     return {
-        (rule.name.casefold(), number, part.every, part.of, "units" if part.units is not None else "micros"): part
+        (
+            rule.name.casefold(), number, part.payer, part.every, part.of,
+            "units" if part.units is not None else "micros",
+        ): part
         for number, part in enumerate(rule.pays, start=1)
         if part.has_amount
-    }
+    }  # fmt: skip
 
 
 def _amount(part: Part) -> int | None:

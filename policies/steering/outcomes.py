@@ -97,8 +97,8 @@ class StandingVersion:
             elif part.has_amount:
                 measure = BudgetMeasure.UNITS if part.units is not None else BudgetMeasure.MICROS
                 amount = part.units if part.units is not None else part.micros
-                found[place] = Budget(
-                    self.steering_id, f"{budget_of} {part.every}", int(measure), part.every, part.of, amount or 0,
-                    self.account_id,
+                found[place] = Budget(  # whose money it is belongs to its name: another payer has used nothing of it
+                    self.steering_id, f"{budget_of} {part.payer} {part.every}", int(measure), part.every, part.of,
+                    amount or 0, self.account_id,
                 )  # fmt: skip
         return found

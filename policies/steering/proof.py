@@ -37,7 +37,8 @@ _SAID = f"""
 #: The budgets of the parts: name and measure as `SteeringUse` has them; percents in a row have one, at their first.
 _BUDGETS = f"""
     SELECT enterprise_id, steering_id, account_id, rule_id, part, said ->> 'of' AS of, name || '#' || part || ' '
-        || coalesce(said ->> 'every', 'percent') AS budget, coalesce(said ->> 'every', 'cycle') AS every,
+        || coalesce((said ->> 'payer') || ' ' || (said ->> 'every'), 'percent') AS budget,
+        coalesce(said ->> 'every', 'cycle') AS every,
         coalesce(said ->> 'units', said ->> 'micros')::bigint AS amount,
         CASE WHEN said ? 'units' THEN {_UNITS} WHEN said ? 'micros' THEN {_MICROS} ELSE {_SHARED} END AS measure
     FROM ({_SAID}) t

@@ -259,7 +259,8 @@ class Model:
         elif part["of"] == "person":
             owner = self.user(event.line, at) or event.line
         measure = "units" if "units" in part else "micros"
-        return how.budget, number, measure, part["of"], owner, part["every"], period_of(part["every"], at)
+        place = (how.budget, number, part["payer"])
+        return *place, measure, part["of"], owner, part["every"], period_of(part["every"], at)
 
     def _leg(self, event: Event, how: Decided, number: int, payer: str, units: int, at: datetime) -> Leg:
         rate = rate_of(event.service, zone_of(event.network), at)

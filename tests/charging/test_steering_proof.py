@@ -7,6 +7,7 @@ cases show (`test_byod_cases.py`).
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
 from django.db import connection
@@ -17,6 +18,7 @@ from policies.steering.proof import CHECKS
 from portal.charging import pipeline
 from portal.management.commands import check_ledger
 from tests.balances.test_proof import _as_owner
+from tests.charging.byod_world import People
 from tests.charging.small_world import START, World
 from tests.charging.steered import legs, person_on, split_of, steer
 from tests.charging.test_limits import limit
@@ -83,7 +85,8 @@ def test_what_was_charged_is_what_was_planned(world: World) -> None:
     assert any("limit_steer_personal" in code for leg in legs("left") for code in leg.codes)
     budgets = dict(SteeringUse.objects.values_list("budget", "measure"))
     assert budgets == {
-        "ausser haus, gross#1 day": 1, "ausser haus, gross#2 week": 2, "ausser haus, gross#3 percent": 3,
+        "ausser haus, gross#1 corporate day": 1, "ausser haus, gross#2 corporate week": 2,
+        "ausser haus, gross#3 percent": 3,
     }  # fmt: skip
 
 
@@ -93,7 +96,38 @@ def test_a_rule_called_default_has_another_budget_than_the_default(db) -> None:
     parts = [{"payer": "corporate", "units": 4, "every": "lifetime", "of": "line"}, {"payer": "personal"}]
     steer(world, "N", {"name": "Default", "when": "service is messaging", "pays": parts}, default=parts)
     charge(world, used("message", "a", 4, service="messaging"), used("voice", "a", 4, service="voice"))
-    assert set(SteeringUse.objects.values_list("budget", "used")) == {("default#1 lifetime", 4), ("#1 lifetime", 4)}
+    assert set(SteeringUse.objects.values_list("budget", "used")) == {
+        ("default#1 corporate lifetime", 4), ("#1 corporate lifetime", 4),
+    }  # fmt: skip
+    assert faulty_checks(world) == []
+
+
+@pytest.mark.usefixtures("_as_owner", "db")
+def test_use_that_was_kept_under_one_name_for_both_payers_is_told_apart_by_its_charge_lines() -> None:
+    """The migration of what was stored before a budget was known by its payer; of one payer's alone and of both's."""
+    pipeline.forget_everything()
+    world = People(World()).world
+    first = {"units": 4, "every": "week", "of": "person"}
+    parts = [{**first, "payer": "corporate"}, {"payer": "personal"}]
+    turned = [{**first, "payer": "personal"}, {"payer": "corporate"}]
+    data, turns_at = {"name": NAME, "when": "service is data"}, START - HOUR
+    steer(world, "N", {**data, "pays": parts}, default=parts, ends_at=turns_at)
+    steer(world, "N", {**data, "pays": turned}, default=parts, effective_at=turns_at)
+    sms = used("sms", "a", 2, service="messaging")
+    charge(world, used("x", "a", 3, START - 2 * HOUR), used("y", "a", 9), sms)
+    kept = SteeringUse.objects.order_by("budget").values_list("budget", "measure", "owner_kind", "period_start", "used")
+    told_apart = list(kept)
+    assert [(budget, amount) for budget, *_, amount in told_apart] == [
+        ("#1 corporate week", 2), ("ausser haus, gross#1 corporate week", 3), ("ausser haus, gross#1 personal week", 4),
+    ]  # fmt: skip
+    SteeringUse.objects.filter(budget__contains="personal").delete()
+    SteeringUse.objects.filter(used=3).update(budget="ausser haus, gross#1 week", used=7)
+    SteeringUse.objects.filter(used=2).update(budget="#1 week")
+    assert faulty_checks(world) == ["budget-use-is-charge-lines"]
+    migration = import_module("policies.migrations.0008_budgets_by_payer")
+    with connection.cursor() as cursor:
+        cursor.execute(migration.NAMED)
+    assert list(kept) == told_apart
     assert faulty_checks(world) == []
 
 

@@ -58,10 +58,10 @@ def test_four_workers_pass_no_budget_that_many_lines_share_and_no_prepaid_accoun
 
     taken = list(SteeringUse.objects.order_by("budget", "owner_kind", "owner_id").values_list("budget", "used"))
     assert taken == [
-        ("rule 1#1 cycle", 100),
-        ("rule 1#2 day", 30),  # of line d, which nobody is known to use
-        ("rule 1#2 day", 30),
-        ("rule 1#2 day", 30),
+        ("rule 1#1 corporate cycle", 100),
+        ("rule 1#2 corporate day", 30),  # of line d, which nobody is known to use
+        ("rule 1#2 corporate day", 30),
+        ("rule 1#2 corporate day", 30),
         ("rule 2#1 percent", DELIVERIES),
     ]
     units = {
