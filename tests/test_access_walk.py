@@ -41,7 +41,7 @@ from portal import asgi
 from portal.api.endpoints import Endpoint
 from portal.charging import pipeline, profiles
 from portal.live.routing import websocket_urlpatterns
-from portal.models import Contest, Delivery, Job, Membership, Notice
+from portal.models import Contest, Delivery, Job, Membership, Notice, PersonClaim
 from portal.notices import inbox, outbox, webhooks
 from tests.api.asgi import call
 from tests.api.client import charge, used
@@ -177,6 +177,7 @@ class Route:
     answers: tuple[int, ...] = (200,)
     looked: str = ""  # who may look at the thing, but not do this to it: 403
     people_only: bool = False
+    roleless: bool = False  # also for who is signed in and holds nothing
 
 
 READ = Route()
@@ -238,6 +239,12 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("DELETE", "allowances/<int:pk>"): ("allowance", Route(Verb.ADMINISTER, answers=REFUSED)),
     ("GET", "me"): ("", Route(people_only=True)),
     ("GET", "me/charges"): ("", Route(people_only=True)),
+    ("GET", "me/charges/<int:pk>"): ("usage", Route(may="emil", people_only=True)),
+    ("GET", "me/limits"): ("", Route(people_only=True)),
+    ("GET", "me/trips"): ("", Route(people_only=True)),
+    ("GET", "me/claims"): ("", Route(people_only=True, roleless=True)),
+    ("POST", "me/claims"): ("", Route(people_only=True, roleless=True, answers=REFUSED)),
+    ("DELETE", "me/claims/<int:pk>"): ("claim", Route(may="emil", answers=(204,), people_only=True, roleless=True)),
     ("GET", "me/statement"): ("", Route(people_only=True, answers=REFUSED)),
     ("GET", "me/lines"): ("", Route(people_only=True)),
     ("GET", "me/rules"): ("", Route(people_only=True)),
@@ -515,6 +522,7 @@ class Things:
         )  # fmt: skip
         things.ids |= {
             "contest": contest.id,
+            "claim": PersonClaim.objects.get(user=cast.emil).id,
             "trip": trip.id,
             "number list": numbers.id,
             "declared field": field.id,
@@ -700,7 +708,8 @@ def expected_answers(name: str, route: Route) -> tuple[int, ...]:
     """What the tables say about somebody and a method of the API."""
     if name == "stranger":
         return (401,)
-    if name not in HOLDERS[route.verb].split() or (route.people_only and name in TOKENS.split()):
+    holds = route.roleless or name in HOLDERS[route.verb].split()
+    if not holds or (route.people_only and name in TOKENS.split()):
         return (403,)
     if not route.may or name in route.may.split():
         return route.answers

@@ -17,69 +17,15 @@ from balances.models.counters import Payer
 from balances.scope import Verb
 from balances.selectors import mine, statements
 from balances.selectors import payer as payers
-from balances.selectors.mine import MyCharge
 from balances.selectors.terms import progress_of, terms_at
-from balances.units import UNIT_NAMES
 from portal import contests
 from portal.api.access import IsPerson
 from portal.api.endpoints import Endpoint
-from portal.api.me_rules import OwnRules
+from portal.api.me_charges import MyChargeSerializer, MyOpenUsageSerializer, OwnCharges
 from portal.api.permissions import HasVerb
-from portal.api.values import BIGINT_MOST, Body, IdFilter, Instant, ServiceField
-from portal.charging import reasons
+from portal.api.values import BIGINT_MOST, Body, IdFilter, ServiceField
 from portal.models import Contest, ContestState
 from portal.people import Oneself, oneself
-
-MOST = 500
-
-
-class MyChargeSerializer(serializers.Serializer):
-    """A record of use of one's own, with what one payer has of it and why."""
-
-    id = serializers.IntegerField(source="usage.id")
-    enterprise = serializers.IntegerField(source="usage.enterprise_id")
-    line = serializers.IntegerField(source="usage.line_id")
-    payer = serializers.SerializerMethodField(help_text="company, or me.")
-    service = ServiceField(source="usage.service")
-    unit = serializers.SerializerMethodField()
-    zone = serializers.CharField(source="usage.zone.code")
-    used_at = serializers.DateTimeField(source="usage.used_at")
-    ended_at = serializers.DateTimeField(source="usage.ended_at", allow_null=True)
-    charged_at = serializers.DateTimeField(source="usage.charged_at")
-    units = serializers.IntegerField(help_text="Granted.")
-    refused_units = serializers.IntegerField()
-    open_units = serializers.IntegerField(help_text="Of `units`: granted on credit, and not paid yet.")
-    covered_units = serializers.IntegerField(help_text="Of `units`: drawn from allowances of the payer.")
-    amount_micros = serializers.IntegerField(source="micros", help_text="What its payer was charged.")
-    why = serializers.SerializerMethodField(help_text="What decided who pays, in a sentence.")
-
-    def get_payer(self, charge: MyCharge) -> str:
-        """Who pays."""
-        return "me" if charge.is_personal else "company"
-
-    def get_unit(self, charge: MyCharge) -> str:
-        """What the service is counted in."""
-        return UNIT_NAMES[charge.usage.service]
-
-    def get_why(self, charge: MyCharge) -> str:
-        """With the rule's name and place."""
-        return reasons.why(charge.reasons, self.context["names"])
-
-
-class MyChargesSerializer(serializers.Serializer):
-    """Charges of one's own, newest first."""
-
-    results = MyChargeSerializer(many=True)
-
-
-class MyChargesQuery(serializers.Serializer):
-    """Which charges to list."""
-
-    payer = serializers.ChoiceField(choices=["company", "me"], required=False)
-    service = ServiceField(required=False)
-    from_at = Instant(required=False, help_text="Used at or after.")
-    until_at = Instant(required=False, help_text="Used before; ask on with the last one's time.")
-    limit = serializers.IntegerField(required=False, default=50, min_value=1, max_value=MOST)
 
 
 class PartSerializer(serializers.Serializer):
@@ -170,18 +116,6 @@ class StatedUsageSerializer(serializers.Serializer):
     amount_micros = serializers.IntegerField(source="micros")
 
 
-class MyOpenUsageSerializer(serializers.Serializer):
-    """Usage that nobody paid when it was recorded."""
-
-    usage_id = serializers.IntegerField()
-    service = ServiceField()
-    used_at = serializers.DateTimeField(source="starts_at")
-    units = serializers.IntegerField()
-    reason = serializers.CharField()
-    state = serializers.CharField()
-    amount_micros = serializers.IntegerField(allow_null=True)
-
-
 class StatementSerializer(serializers.Serializer):
     """A civil month of a personal account, as it was recorded: opening money + movements + usage = closing money."""
 
@@ -197,7 +131,7 @@ class StatementSerializer(serializers.Serializer):
     open = MyOpenUsageSerializer(many=True)
 
 
-class Me(OwnRules):
+class Me(OwnCharges):
     """What is the caller's own: only for people who are signed in, never by token."""
 
     tag = "Me"
@@ -246,24 +180,6 @@ class Me(OwnRules):
         if month is None:
             raise Http404
         return self.shown(statements.statement(self.scope, account, month), StatementSerializer)
-
-    @extend_schema(parameters=[MyChargesQuery], responses=MyChargesSerializer)
-    @action(detail=False)
-    def charges(self, request) -> Response:
-        """List your own charges.
-
-        What the company paid of your lines, and, for those who have proved who they are, what they paid themselves.
-        """
-        query = self.query(MyChargesQuery)
-        people = oneself(request.user, self.scope)
-        payers = {"company": Payer.CORPORATE, "me": Payer.PERSONAL}
-        found = mine.charges_of(
-            self.scope, [one.person.id for one in people], now=self.now(), payer=payers.get(query.get("payer", "")),
-            service=query.get("service"), from_at=query.get("from_at"), until_at=query.get("until_at"),
-            most=query["limit"],
-        )  # fmt: skip
-        context = {**self.get_serializer_context(), "names": reasons.names_of(charge.reasons for charge in found)}
-        return Response(MyChargesSerializer({"results": found}, context=context).data)
 
 
 class ContestSerializer(serializers.ModelSerializer):

@@ -15,7 +15,7 @@ from balances.scope import Verb
 from balances.selectors import mine
 from balances.selectors import payer as payers
 from portal import acceptance, my_rules, steering_trials
-from portal.api.endpoints import Endpoint
+from portal.api.me_lines import OwnLines
 from portal.api.values import BIGINT_MOST, Body, Instant, ServiceField, Units
 from portal.charging import reasons
 from portal.charging.records import parse_canonical
@@ -156,7 +156,7 @@ class AcceptedAccountSerializer(serializers.Serializer):
     accepted_at = serializers.DateTimeField()
 
 
-class OwnRules(Endpoint):
+class OwnRules(OwnLines):
     """Lines, rules, questions and acceptance; `Me` is the whole."""
 
     @extend_schema(responses=MyLinesSerializer)

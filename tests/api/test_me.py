@@ -53,6 +53,17 @@ def test_charges_say_who_pays_and_why(emil: Employee) -> None:
     assert [row["id"] for row in read(mine.get("/me/charges", payer="me"))["results"]] == [own()]
 
 
+def test_a_charge_is_explained_to_its_person_alone(emil: Employee) -> None:
+    mine = Api.of(emil.cast, "emil")
+    [half] = read(mine.get(f"/me/charges/{own()}"))["halves"]
+    assert (half["charge"]["id"], half["other_party"], half["open"]) == (own(), "498912345", [])
+    [line] = half["lines"]
+    assert (line["units"], line["amount_micros"]) == (300, 500_000)
+    assert (line["price_micros"], line["block_units"]) == (100_000, 60)
+    assert "“Private numbers” of Aurora AG" in " ".join(line["explanation"])
+    refusal(Api.of(emil.cast, "carla").get(f"/me/charges/{own()}"), 404)
+
+
 def test_a_token_opens_nothing_of_ones_own(emil: Employee) -> None:
     _, plain = issue_token(emil.cast, emil.cast.alice, Verb.VIEW, enterprise=emil.cast.aurora.enterprise)
     refusal(Api.bearing(plain).get("/me/charges"), 403)
