@@ -1,8 +1,9 @@
 """Profiles of subscribers, and what their fields and those of network messages mean: the only writer of LineProfile and
 DeclaredField.
 
-Owns: what a profile may hold, and what an operator may say of a field. Rules of who pays read both. A profile holds for
-charges after the charge sequence at which it was set, as tags do. Each function opens its own transaction.
+Owns: what a profile may hold, and what an operator, or an enterprise for itself, may say of a field. Rules of who pays
+read both. A profile holds for charges after the charge sequence at which it was set, as tags do. Each function opens
+its own transaction.
 """
 
 from __future__ import annotations
@@ -10,19 +11,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from math import isfinite
 from typing import Any
 
+from django.db.models import QuerySet
+
 from balances import audit, fields, locks
 from balances.errors import Refused
-from balances.models import ChargingState, DeclaredField, Line, LineProfile, Operator
+from balances.models import ChargingState, DeclaredField, Enterprise, Line, LineProfile, Operator
 
 #: Attributes of a profile, and its bytes as JSON.
 ATTRIBUTES_MOST, PROFILE_BYTES = 40, 2_048
 VALUE_LENGTH, NUMBER_MOST = 200, 2**53
-#: Fields that an operator declares, and values that one may be bound to.
-DECLARED_MOST, CHOICES_MOST, LABEL_LENGTH, HINT_LENGTH = 200, 100, 60, 60
+#: Fields that an operator declares, and an enterprise beside them; values that one may be bound to.
+DECLARED_MOST, OWN_MOST, CHOICES_MOST, LABEL_LENGTH, HINT_LENGTH = 200, 50, 100, 60, 60
 KINDS = ("text", "number", "flag", "name", "digits")
 
 _KEY = re.compile(r"[A-Za-z0-9_.\-]{1,60}")
@@ -109,9 +113,15 @@ def _is_scalar(value: Any) -> bool:
 # --- declared fields ------------------------------------------------------------------------------------------------
 
 
+def lock_concerned(operator_id: int, enterprise_id: int | None) -> AbstractContextManager[None]:
+    """The locks of all whom a field concerns: one enterprise, or all of an operator."""
+    return locks.enterprises_of(operator_id) if enterprise_id is None else locks.enterprise(enterprise_id)
+
+
 def declare_field(
     *,
     operator: Operator,
+    enterprise: Enterprise | None = None,
     name: str,
     kind: str,
     label: str,
@@ -121,7 +131,7 @@ def declare_field(
     actor: str,
     at: datetime,
 ) -> DeclaredField:
-    """Say what `attributes.X` or `profile.X` means in all enterprises of an operator, or say it anew.
+    """Say what `attributes.X` or `profile.X` means in all enterprises of an operator, or in one, or say it anew.
 
     `checked` is called once it is written, in its transaction, and refuses where a stored rule would read otherwise.
     Raises FieldRefused, Unreadable, Busy.
@@ -138,11 +148,16 @@ def declare_field(
         "declared_at": at,
         "declared_by": actor,
     }
-    with locks.enterprises_of(operator.id):
-        others = DeclaredField.objects.filter(operator=operator).exclude(name=name)
-        if others.count() >= DECLARED_MOST:
-            raise FieldRefused(f"An operator declares at most {DECLARED_MOST} fields: withdraw one first.")
-        declared, _ = DeclaredField.objects.update_or_create(operator=operator, name=name, defaults=values)
+    with lock_concerned(operator.id, enterprise.id if enterprise else None):
+        known = DeclaredField.objects.filter(operator=operator)
+        _alone(known, enterprise, name)
+        others = known.filter(enterprise=enterprise).exclude(name=name)
+        most, who = (OWN_MOST, "An enterprise") if enterprise else (DECLARED_MOST, "An operator")
+        if others.count() >= most:
+            raise FieldRefused(f"{who} declares at most {most} fields: withdraw one first.")
+        declared, _ = DeclaredField.objects.update_or_create(
+            operator=operator, enterprise=enterprise, name=name, defaults=values
+        )
         checked()
         _record(declared, "field.declared", actor, at)
         return declared
@@ -153,13 +168,23 @@ def withdraw_field(*, field: DeclaredField, checked: Callable[[], None], actor: 
 
     Raises FieldRefused, Busy.
     """
-    with locks.enterprises_of(field.operator_id):
+    with lock_concerned(field.operator_id, field.enterprise_id):
         found = DeclaredField.objects.select_related("operator").filter(id=field.id).first()
         if found is None:
             raise FieldRefused("This field is not declared.", field="name")
         _record(found, "field.withdrawn", actor, at)
         found.delete()
         checked()
+
+
+def _alone(known: QuerySet[DeclaredField], enterprise: Enterprise | None, name: str) -> None:
+    """Refuse a name that the other side has declared, whatever the case: rules would not say whose they mean."""
+    if enterprise is not None and (taken := known.filter(enterprise=None, name__iexact=name).first()):
+        message = f"Your operator has declared {taken.name}, as “{taken.label}”: use it, or choose another name."
+        raise FieldRefused(message, field="name")
+    if enterprise is None and known.filter(enterprise__isnull=False, name__iexact=name).exists():
+        message = f"An enterprise has declared {name} for itself: choose another name."
+        raise FieldRefused(message, field="name")
 
 
 def _printable(value: str, field: str, label: str, most: int, *, required: bool = True) -> str:
@@ -187,4 +212,6 @@ def _record(declared: DeclaredField, action: str, actor: str, at: datetime) -> N
         "operator": declared.operator.name, "kind": declared.kind, "label": declared.label, "hint": declared.hint,
         "choices": declared.choices,
     }  # fmt: skip
-    audit.record(enterprise_id=None, actor=actor, action=action, subject=declared.name, detail=detail, at=at)
+    audit.record(
+        enterprise_id=declared.enterprise_id, actor=actor, action=action, subject=declared.name, detail=detail, at=at
+    )

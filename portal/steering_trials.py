@@ -182,6 +182,8 @@ class _Rules:
         versions = SteeringVersion.objects.filter(enterprise_id=enterprise_id, id__in=version_ids)
         self._versions = {version.id: version for version in versions.select_related("steering")}
         catalogue = catalogue_of(enterprise_id)
+        #: What stands for a field that an event does not say.
+        self.labels = {f"unknown:{name}": known.label for name, known in catalogue.fields.items()}
         self._terms = {version.id: terms_of(version, catalogue) for version in self._versions.values()}
         places = {version.steering.account_id for version in self._versions.values()}
         self._accounts = Account.objects.within(scope).in_bulk(places)
@@ -198,7 +200,7 @@ def _shown(leg: ForeseenLeg, rules: _Rules) -> ShownLeg:
     codes = [code for code in leg.codes.split() if not leg.is_personal or code.partition(":")[0] in _OF_STEERING]
     sentences = [rule.words] if rule else []
     rest = [code for code in codes if code.partition(":")[0] not in ("steer", "steer_default")]
-    sentences += wording.words(" ".join(rest))
+    sentences += wording.words(" ".join(rest), rules.labels)
     if leg.is_personal:
         units = leg.units + leg.refused_units
         return ShownLeg(

@@ -105,6 +105,9 @@ SCREENS: dict[str, Screen] = {
     "accounts/<int:account_id>/steering/try/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/trips/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/number-lists/": Screen("alice carla olga", "account"),
+    "accounts/<int:account_id>/declared-fields/": Screen(
+        "alice carla olga", "account", posted=(200, 302, 404)
+    ),  # Carla's 404
     "accounts/<int:account_id>/personal-accounts/": Screen("alice carla olga", "account"),
     "accounts/<int:account_id>/masking/": Screen("alice olga", "top"),
     "accounts/<int:account_id>/personal-totals/": Screen("alice carla olga", "account"),
@@ -396,9 +399,9 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("GET", "number-lists/<int:pk>/entries"): ("number list", Route(may=NORTHS_SEEN)),
     ("POST", "number-lists/<int:pk>/entries"): ("number list", Route(Verb.MANAGE, NORTHS, REFUSED)),
     ("POST", "number-lists/<int:pk>/removals"): ("number list", Route(Verb.MANAGE, NORTHS, REFUSED)),
-    **_noun("declared-fields", "declared field", f"{MEMBERS} script"),
-    ("POST", "declared-fields"): ("", Route(Verb.ADMINISTER, answers=REFUSED)),
-    ("DELETE", "declared-fields/<int:pk>"): ("declared field", Route(Verb.ADMINISTER, answers=(204,))),
+    **_noun("declared-fields", "declared field", "alice carla dora emil olga script"),  # Aurora's own
+    ("POST", "declared-fields"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("DELETE", "declared-fields/<int:pk>"): ("declared field", Route(Verb.MANAGE, AURORAS, (204,), looked="carla")),
     ("GET", "lines/<int:pk>/profile"): ("line", Route(may=NORTHS_LINE)),
     ("PUT", "lines/<int:pk>/profile"): ("line", Route(Verb.MANAGE, NORTHS, REFUSED)),
     ("GET", "counters"): ("", Route(answers=(400,))),
@@ -509,7 +512,7 @@ class Things:
         each_cycle = standing.make(**given_each_cycle, **doing)
         trip = trips.declare(person=house.people["P-1"], starts_at=NOW, ends_at=NOW + timedelta(days=1), **doing)
         numbers = number_lists.create(account=account, code="walk", name="Walk", **doing)
-        field = declared.declare(operator=cast.operator, name="profile.level", kind="number", label="Level", **doing)
+        field = declared.declare(enterprise=house.enterprise, name="profile.level", kind="flag", label="Level", **doing)
         endpoint = webhooks.add(enterprise=house.enterprise, url="https://hooks.example.com/a", **doing)
         outbox.collect(enterprise_id=house.enterprise.id, at=NOW)
         notice = Notice.objects.get(line=house.lines["emil phone"], kind="threshold")

@@ -31,9 +31,15 @@ class LineProfile(models.Model):
 
 
 class DeclaredField(models.Model):
-    """A field of network messages (`attributes.X`) or profiles (`profile.X`), with a type, that rules may ask for."""
+    """A field of network messages (`attributes.X`) or profiles (`profile.X`), with a type, that rules may ask for.
+
+    `enterprise`: whose own it is; null: the operator's, for all its enterprises. One name is never both (trigger).
+    """
 
     operator = models.ForeignKey("balances.Operator", on_delete=models.CASCADE, related_name="declared_fields")
+    enterprise = models.ForeignKey(
+        "balances.Enterprise", on_delete=models.PROTECT, null=True, related_name="declared_fields"
+    )
     name = models.CharField(max_length=70, help_text="attributes.X or profile.X")
     kind = models.CharField(
         max_length=8,
@@ -47,7 +53,12 @@ class DeclaredField(models.Model):
 
     class Meta:
         ordering = ["label", "id"]
-        constraints = [models.UniqueConstraint(fields=["operator", "name"], name="declared_field_once")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["operator", "name"], condition=Q(enterprise__isnull=True), name="declared_field_once"
+            ),
+            models.UniqueConstraint(fields=["enterprise", "name"], name="declared_field_once_in_enterprise"),
+        ]
 
     def __str__(self) -> str:
         return self.label

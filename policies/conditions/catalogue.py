@@ -70,7 +70,8 @@ class Field:
 
     `only`: its operators, where they are not those of its kind. `has_clock`: a flag that is read off a clock.
     `has_several`: an event may have more than one value. `is_of_policies`: policies may ask for it, too; what else
-    there is, charging works out for the question of who pays alone. `words`: said if it holds, {} for the value.
+    there is, charging works out for the question of who pays alone. `is_own`: declared, by the enterprise itself.
+    `words`: said if it holds, {} for the value.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Field:
     has_several: bool = False
     is_of_policies: bool = True
     is_declared: bool = False
+    is_own: bool = False
     words: str = ""
 
     @property
@@ -141,7 +143,7 @@ _FREE = re.compile(r"(attributes|profile)\.([A-Za-z0-9_.\-]{1,60})")
 #: Fields that are read from the attributes of the network's message, besides `attributes.X`.
 OF_THE_MESSAGE = frozenset({"apn", "application", "radio", "rating_group"})
 
-DECLARED_MOST, LABEL_LENGTH, CHOICES_MOST = 200, 60, 100
+DECLARED_MOST, LABEL_LENGTH, CHOICES_MOST = 250, 60, 100
 #: Kinds that a declared field may have.
 DECLARABLE = (Kind.TEXT, Kind.NUMBER, Kind.FLAG, Kind.NAME, Kind.DIGITS)
 
@@ -155,7 +157,7 @@ class Declared:
     """What an administrator says of `attributes.X` or `profile.X`. Raises DeclarationFault.
 
     `choices`: its values, where there are no others (of text and name). `words`: how it is said if it holds, with {}
-    for the value ("for cost level {}"); for a flag without.
+    for the value ("for cost level {}"); for a flag without. `is_own`: an enterprise says it, for itself.
     """
 
     name: str
@@ -164,6 +166,7 @@ class Declared:
     hint: str = ""
     choices: tuple[str, ...] = ()
     words: str = ""
+    is_own: bool = False
 
     def __post_init__(self):
         if not _FREE.fullmatch(self.name):
@@ -190,7 +193,7 @@ class Declared:
         hint = self.hint or ", ".join(self.choices)[:LABEL_LENGTH] or _HINTS[self.kind]
         return Field(
             self.name, self.kind, self.label.strip(), hint, self.choices, only=only, is_declared=True,
-            is_of_policies=self.name.startswith(PREFIX), words=self.words.strip(),
+            is_own=self.is_own, is_of_policies=self.name.startswith(PREFIX), words=self.words.strip(),
         )  # fmt: skip
 
 
@@ -208,7 +211,7 @@ class Catalogue:
     """The fields that conditions of somebody may use: the built-in ones, and what is declared. `without`: fields,
     "profile." and clocks that they may not.
 
-    `fields`: in the order in which a builder offers them. Raises DeclarationFault for more than 200, or one twice.
+    `fields`: in the order in which a builder offers them. Raises DeclarationFault for more than 250, or one twice.
     """
 
     declared: tuple[Declared, ...] = ()

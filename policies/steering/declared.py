@@ -1,7 +1,8 @@
-"""Fields that an operator declares for rules of who pays: said anew or withdrawn only where stored rules stay the same.
+"""Fields that are declared for rules of who pays, by an operator or by an enterprise for itself: said anew or withdrawn
+only where stored rules stay the same.
 
-Owns: the guard that nothing that was published ever reads otherwise because of it. `balances.profiles` writes the rows,
-`loading` reads them.
+Owns: the guard that nothing that was published ever reads otherwise because of it, and who may see and change which.
+`balances.profiles` writes the rows, `loading` reads them.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from balances import locks, profiles
+from django.db.models import Q, QuerySet
+
+from balances import profiles
 from balances.errors import Refused
-from balances.models import DeclaredField, Operator
-from policies.conditions import Catalogue, Declared, Kind, tests_of
+from balances.models import DeclaredField, Enterprise, Operator
+from balances.scope import Scope, Verb
+from policies.conditions import Catalogue, Kind, tests_of
 from policies.models import PolicyState, SteeringVersion
-from policies.steering.loading import terms_of
+from policies.steering.loading import catalogue_of, terms_of
 from policies.steering.rules import SteeringFault, Terms, rules_to_json
 
 
@@ -23,15 +27,24 @@ class DeclaredInUse(Refused):
     """A field that rules ask for, so that it cannot be declared otherwise."""
 
 
-def catalogue_of_operator(operator_id: int) -> Catalogue:
-    """The fields that rules of an operator's enterprises may ask for."""
-    rows = DeclaredField.objects.filter(operator_id=operator_id).order_by("id")
-    return Catalogue(tuple(Declared(row.name, Kind(row.kind), row.label, row.hint, tuple(row.choices)) for row in rows))
+def within(rows: QuerySet[DeclaredField], scope: Scope, verb: Verb = Verb.VIEW) -> QuerySet[DeclaredField]:
+    """The fields on which the holder of a scope may do `verb`.
+
+    An operator's are its staff's to change, its customers read them; an enterprise's own are changed by whoever manages
+    all of it, read by whoever has anything to do in it, and by nobody else's.
+    """
+    operators = Q(enterprise=None, operator_id__in=scope.operator_ids)
+    if verb != Verb.VIEW:
+        return rows.filter(operators | Q(enterprise_id__in=scope.whole_enterprise_ids(verb)))
+    served = scope.enterprise_ids(verb)
+    theirs = Q(enterprise=None, operator__in=Operator.objects.filter(enterprises__in=served))
+    return rows.filter(operators | theirs | Q(enterprise_id__in=served))
 
 
 def declare(
     *,
-    operator: Operator,
+    operator: Operator | None = None,
+    enterprise: Enterprise | None = None,
     name: str,
     kind: str,
     label: str,
@@ -40,32 +53,40 @@ def declare(
     actor: str,
     at: datetime,
 ) -> DeclaredField:
-    """Say what a field means, or say it anew. Raises FieldRefused, DeclaredInUse, Unreadable, Busy."""
-    with locks.enterprises_of(operator.id):
+    """Say what a field means in an enterprise, or in all of an operator, or say it anew.
+
+    Raises FieldRefused, DeclaredInUse, Unreadable, Busy.
+    """
+    whose = enterprise.operator if enterprise is not None else operator
+    if whose is None:
+        raise ValueError("a field is declared by an operator or by an enterprise")
+    with profiles.lock_concerned(whose.id, enterprise.id if enterprise else None):
         return profiles.declare_field(
-            operator=operator, name=name, kind=kind, label=label, hint=hint, choices=choices,
-            checked=_unchanged(operator, name), actor=actor, at=at,
+            operator=whose, enterprise=enterprise, name=name, kind=kind, label=label, hint=hint, choices=choices,
+            checked=_unchanged(whose.id, enterprise.id if enterprise else None, name), actor=actor, at=at,
         )  # fmt: skip
 
 
 def withdraw(*, field: DeclaredField, actor: str, at: datetime) -> None:
     """Declare a field no more. Raises FieldRefused, DeclaredInUse, Busy."""
-    with locks.enterprises_of(field.operator_id):
-        profiles.withdraw_field(field=field, checked=_unchanged(field.operator, field.name), actor=actor, at=at)
+    with profiles.lock_concerned(field.operator_id, field.enterprise_id):
+        checked = _unchanged(field.operator_id, field.enterprise_id, field.name)
+        profiles.withdraw_field(field=field, checked=checked, actor=actor, at=at)
 
 
-def _unchanged(operator: Operator, name: str) -> Callable[[], None]:
+def _unchanged(operator_id: int, enterprise_id: int | None, name: str) -> Callable[[], None]:
     """A check, to be called after a change: what was published means what it meant, and drafts can still be read."""
-    before = catalogue_of_operator(operator.id)
-    asking = SteeringVersion.objects.filter(enterprise__operator=operator).select_related("steering__account")
+    concerned = Q(enterprise__operator=operator_id) if enterprise_id is None else Q(enterprise=enterprise_id)
+    asking = SteeringVersion.objects.filter(concerned).select_related("steering__account")
     using = [version for version in asking.iterator(chunk_size=200) if _asks_for(version.rules, name)]
-    meant = {version.id: _meaning(terms_of(version, before)) for version in using}
+    before = _catalogues(using)
+    meant = {version.id: _meaning(terms_of(version, before[version.enterprise_id])) for version in using}
 
     def check() -> None:
-        after = catalogue_of_operator(operator.id)
+        after = _catalogues(using)
         for version in using:
             try:
-                means_same = _meaning(terms_of(version, after)) == meant[version.id]
+                means_same = _meaning(terms_of(version, after[version.enterprise_id])) == meant[version.id]
             except SteeringFault:
                 means_same = False
             else:
@@ -77,6 +98,11 @@ def _unchanged(operator: Operator, name: str) -> Callable[[], None]:
                 raise DeclaredInUse(message, field="name")
 
     return check
+
+
+def _catalogues(versions: Iterable[SteeringVersion]) -> dict[int, Catalogue]:
+    """What may be asked for in each enterprise of these."""
+    return {one: catalogue_of(one) for one in {version.enterprise_id for version in versions}}
 
 
 def _meaning(terms: Terms) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from balances.models import Contract, DeclaredField, Device, Line, LineProfile, PersonAssignment, Zone
 from policies.conditions import Catalogue, Declared, Entry, Kind, NumberSet, Surroundings
@@ -70,11 +70,16 @@ def terms_of(version: SteeringVersion, catalogue: Catalogue | None = None) -> Te
 
 
 def catalogue_of(enterprise_id: int) -> Catalogue:
-    """The fields that rules of an enterprise may ask for: the built-in ones, and what its operator's staff declared."""
-    rows = DeclaredField.objects.filter(operator__enterprises=enterprise_id)
+    """The fields that rules of an enterprise may ask for: the built-in ones, its operator's, and its own."""
+    rows = DeclaredField.objects.filter(operator__enterprises=enterprise_id).filter(
+        Q(enterprise=None) | Q(enterprise=enterprise_id)
+    )
     declared = [
-        Declared(row.name, Kind(row.kind), row.label, row.hint[:60], tuple(row.choices)) for row in rows.order_by("id")
-    ]
+        Declared(
+            row.name, Kind(row.kind), row.label, row.hint[:60], tuple(row.choices), is_own=row.enterprise_id is not None
+        )
+        for row in rows.order_by(F("enterprise_id").asc(nulls_first=True), "id")
+    ]  # fmt: skip
     return Catalogue(tuple(declared))
 
 

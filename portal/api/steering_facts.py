@@ -1,4 +1,4 @@
-"""What rules of who pays refer to: business trips, lists of numbers, fields that an operator declares."""
+"""What rules of who pays refer to: business trips, lists of numbers, fields that somebody declares."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.response import Response
 
-from balances.models import Account, DeclaredField, Operator, Person
+from balances.models import Account, DeclaredField, Enterprise, Operator, Person
 from balances.profiles import KINDS
 from balances.scope import Verb
 from policies.models import NumberList, NumberListEntry, Trip
@@ -260,17 +260,37 @@ class NumberLists(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
 
 
 class DeclaredFieldSerializer(serializers.ModelSerializer):
-    """What `attributes.X` of network messages or `profile.X` of subscribers means in rules."""
+    """What `attributes.X` of network messages or `profile.X` of subscribers means in rules.
+
+    `enterprise`: whose own it is; null: the operator's, for all its enterprises.
+    """
 
     class Meta:
         model = DeclaredField
-        fields = ["id", "operator", "name", "kind", "label", "hint", "choices", "declared_at", "declared_by"]
+        fields = [
+            "id",
+            "operator",
+            "enterprise",
+            "name",
+            "kind",
+            "label",
+            "hint",
+            "choices",
+            "declared_at",
+            "declared_by",
+        ]
 
 
 class DeclaredFieldBody(Body):
     """A field to be declared, or said anew."""
 
-    operator = serializers.IntegerField(min_value=1, required=False, help_text="Needed only by those with several.")
+    enterprise = InReach(
+        Enterprise.objects.select_related("operator"), required=False,
+        help_text="Whose own it is to be; without one: the operator's.",
+    )  # fmt: skip
+    operator = serializers.IntegerField(
+        min_value=1, required=False, help_text="Needed only by staff of several operators."
+    )
     name = serializers.CharField(max_length=71, help_text="attributes.NAME or profile.NAME.")
     kind = serializers.ChoiceField(choices=list(KINDS))
     label = serializers.CharField(max_length=60)
@@ -282,9 +302,10 @@ class DeclaredFieldBody(Body):
 
 
 class DeclaredFieldFilters(django_filters.FilterSet):
-    """Fields by operator and name."""
+    """Fields by operator, by enterprise (its own), and by name."""
 
     operator = IdFilter(field_name="operator_id")
+    enterprise = IdFilter(field_name="enterprise_id")
     name = django_filters.CharFilter()
 
     class Meta:
@@ -293,44 +314,43 @@ class DeclaredFieldFilters(django_filters.FilterSet):
 
 
 class DeclaredFields(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
-    """Fields that operators of the enterprises in reach declare for rules."""
+    """Fields that enterprises in reach, and their operators, declare for rules."""
 
     tag = "Who pays"
     summaries = {"list": "List declared fields", "retrieve": "Read a declared field"}
     queryset = DeclaredField.objects.select_related("operator").order_by("operator_id", "name")
     serializer_class = DeclaredFieldSerializer
     filterset_class = DeclaredFieldFilters
-    verbs = {"POST": Verb.ADMINISTER, "DELETE": Verb.ADMINISTER}
 
     def within(self, rows: QuerySet, verb: Verb) -> QuerySet:
-        """They are the operator's; its customers read them, to write rules."""
-        own = Q(operator_id__in=self.scope.operator_ids)
-        if verb == Verb.ADMINISTER:
-            return rows.filter(own)
-        served = Operator.objects.filter(enterprises__in=self.scope.enterprise_ids(verb))
-        return rows.filter(own | Q(operator__in=served))
+        """An operator's are read by its customers, to write rules; an enterprise's own in that one only."""
+        return declared.within(rows, self.scope, verb)
 
     @extend_schema(
         request=DeclaredFieldBody,
         responses={201: DeclaredFieldSerializer},
         examples=[
             OpenApiExample(
-                "A level of the profile",
-                value={"name": "profile.level", "kind": "number", "label": "Level"},
+                "A level of the profile, in one enterprise",
+                value={"enterprise": 1, "name": "profile.level", "kind": "number", "label": "Level"},
                 request_only=True,
             )
         ],
     )
     def create(self, request) -> Response:
-        """Declare a field for rules of all enterprises of the operator.
+        """Declare a field for rules of an enterprise, or, by its staff, of all enterprises of the operator.
 
         Said again, it takes the place of what was said; its kind stays while published rules ask for it.
         """
         values = self.body(DeclaredFieldBody)
+        if "enterprise" in values:
+            values.pop("operator", None)
+            return self.made(declared.declare(**values, **self.write_context))
         own = self.scope.operator_ids
         wanted = values.pop("operator", next(iter(own)) if len(own) == 1 else None)
         if wanted not in own:
-            raise PermissionDenied("Only account managers of the operator declare its fields. Name the operator.")
+            message = "Only account managers of the operator declare its fields. Name your enterprise, or the operator."
+            raise PermissionDenied(message)
         operator = Operator.objects.get(id=wanted)
         return self.made(declared.declare(operator=operator, **values, **self.write_context))
 

@@ -313,11 +313,11 @@ class Steering:
         at = parse_canonical(usage.used_at)
         person_id = self.user_of(line_id, usage.used_at)
         context = self._context(usage, at, line_id, person_id, service, zone_id, units, stretch, cursor)
-        around = self.book.around
+        around, catalogue = self.book.around, loading.catalogue_of(self.enterprise_id)
         return [
             (
                 version, number, rule, compile_known(rule.when, around)(context),
-                trace(rule.when, around, context) if rule.when != ALWAYS else [],
+                trace(rule.when, around, context, catalogue=catalogue) if rule.when != ALWAYS else [],
             )
             for version, number, rule in self.book.listed(chain.account_ids, at)
         ]  # fmt: skip

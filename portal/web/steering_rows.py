@@ -64,11 +64,14 @@ class Choices:
 
     @property
     def groups(self) -> list[tuple[str, list[Field]]]:
-        """The fields as the builder offers them, those that an operator declared apart."""
+        """The fields as the builder offers them, those that somebody declared apart."""
         known = list(self.catalogue.fields.values())
-        declared = [one for one in known if one.is_declared]
-        built_in = [one for one in known if not one.is_declared]
-        return [("Fields", built_in), ("Declared by your operator", declared)] if declared else [("Fields", built_in)]
+        grouped = [
+            ("Fields", [one for one in known if not one.is_declared]),
+            ("Declared by your operator", [one for one in known if one.is_declared and not one.is_own]),
+            ("Declared by your enterprise", [one for one in known if one.is_own]),
+        ]
+        return [(name, fields) for name, fields in grouped if fields]
 
     def boxes(self, known: Field | None) -> list[tuple[str, str]]:
         """Values to tick with their words; none where a value is typed."""

@@ -94,6 +94,7 @@ urlpatterns = [
         personal_tariffs.version_new,
         name="personal-tariff-version-new",
     ),
+    path("accounts/<int:account_id>/declared-fields/", declared_fields.own_fields, name="account-declared-fields"),
     path("operator/declared-fields/", declared_fields.declared_fields, name="declared-fields"),
     path("policy-templates/", policy_templates.template_list, name="policy-templates"),
     path("policy-templates/new/", policy_templates.template_new, name="policy-template-new"),

@@ -172,3 +172,30 @@ def test_fields_are_declared_by_the_operator_and_read_by_its_customers(cast: Cas
     assert refusal(olga.post("/declared-fields", {**body, "kind": "flag"}), 422)
     other = read(olga.post("/declared-fields", {**body, "name": "profile.site", "kind": "text"}), 201)
     assert olga.delete(f"/declared-fields/{other['id']}").status_code == 204
+
+
+def test_an_enterprise_declares_fields_that_another_one_never_sees(cast: Cast, carla: Api):
+    alice, bruno, olga = (Api.of(cast, who) for who in ("alice", "bruno", "olga"))
+    aurora, borealis = cast.aurora.enterprise.id, cast.borealis.enterprise.id
+    body = {"enterprise": aurora, "name": "profile.grade", "kind": "number", "label": "Grade"}
+    field = read(alice.post("/declared-fields", body), 201)
+    assert (field["enterprise"], field["operator"]) == (aurora, cast.operator.id)
+    assert ids(carla.get("/declared-fields", enterprise=aurora)) == {field["id"]}
+    assert ids(bruno.get("/declared-fields")) == set()
+    assert bruno.delete(f"/declared-fields/{field['id']}").status_code == 404
+    for foreign, whose in ((carla, aurora), (bruno, aurora), (alice, borealis)):
+        assert "does not exist" in str(refusal(foreign.post("/declared-fields", {**body, "enterprise": whose}), 400))
+    operators = {**body, "name": "profile.Grade"}
+    del operators["enterprise"]
+    assert "for itself" in str(refusal(olga.post("/declared-fields", operators), 422))
+    read(olga.post("/declared-fields", {**operators, "name": "profile.site", "kind": "text"}), 201)
+    taken = {**body, "name": "profile.SITE"}
+    assert "Your operator has declared" in str(refusal(alice.post("/declared-fields", taken), 422))
+    high = {"name": "High", "when": "profile.grade at_least 3", "pays": "personal"}
+    draft = drafted(cast, carla, high)
+    assert draft["words"] == ["Grade is at least 3: the person pays."]
+    read(carla.post(f"/steerings/{draft['steering']}/publish", {"reason": "x"}))
+    assert refusal(carla.delete(f"/declared-fields/{field['id']}"), 403)
+    assert "asks for profile.grade" in str(refusal(alice.delete(f"/declared-fields/{field['id']}"), 422))
+    other = read(alice.post("/declared-fields", {**body, "name": "attributes.desk", "kind": "text"}), 201)
+    assert alice.delete(f"/declared-fields/{other['id']}").status_code == 204

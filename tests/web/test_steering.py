@@ -15,7 +15,7 @@ from balances import inventory
 from balances.models import UsageRecord
 from policies.conditions import read_text, write_text
 from policies.models import NumberList, PolicyState, SteeringVersion, Trip
-from policies.steering import publishing
+from policies.steering import declared, publishing
 from policies.steering.loading import catalogue_of, terms_of
 from policies.steering.rules import SteeringRule, parts_from_json
 from portal.web import steering_rows
@@ -355,6 +355,17 @@ def test_a_rule_that_reads_the_other_party_is_warned_of_where_the_event_names_no
     assert warning not in text_of(carla.post(address, call | {"other_party": "+49 30 1234"}))
     assert warning not in text_of(carla.post(address, EVENT)), "data has none ever"
     assert warning not in text_of(carla.post(address, call | {"service": "3", "amount": "1"})), "decided before"
+
+
+def test_fields_that_somebody_declared_are_shown_by_their_labels(cast: Cast, carla: Client):
+    doing = {"kind": "number", "actor": ACTOR, "at": NOW}
+    declared.declare(operator=cast.operator, name="attributes.slice", label="Network slice", **doing)
+    declared.declare(enterprise=cast.aurora.enterprise, name="profile.grade", label="Pay grade", **doing)
+    whens = {"Slice": "attributes.slice is 3", "Grade": "profile.grade is 4"}
+    steered(cast, [{"name": name, "when": when, "pays": "personal"} for name, when in whens.items()])
+    page = text_of(carla.post(reverse("account-steering-try", args=[cast.aurora.accounts["NORTH"].id]), EVENT))
+    for said in ("Network slice is 3", "Pay grade is 4", "does not say: Network slice."):
+        assert said in page
 
 
 def test_a_draft_is_tried_before_it_holds(cast: Cast, carla: Client):

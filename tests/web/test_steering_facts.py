@@ -85,3 +85,29 @@ def test_the_operator_declares_and_withdraws_fields(cast: Cast):
     assert olga.post(address, {"action": "withdraw", "field": field.id}).status_code == 302
     assert not DeclaredField.objects.exists()
     assert client_of(cast, "alice").get(address).status_code == 404
+
+
+def test_who_manages_the_whole_enterprise_declares_fields_for_it_and_the_builder_says_whose_they_are(cast: Cast):
+    alice, carla = client_of(cast, "alice"), client_of(cast, "carla")
+    north = cast.aurora.accounts["NORTH"].id
+    address = reverse("account-declared-fields", args=[cast.aurora.root.id])
+    form = {
+        "action": "declare",
+        "declare-name": "profile.grade",
+        "declare-kind": "number",
+        "declare-label": "Salary",
+    }
+    assert alice.post(address, form).status_code == 302
+    field = DeclaredField.objects.get(enterprise=cast.aurora.enterprise)
+    assert "profile.grade" in alice.get(address).content.decode()
+    seen = carla.get(reverse("account-declared-fields", args=[north])).content.decode()
+    assert "Salary" in seen
+    assert "Declare it" not in seen
+    assert carla.post(reverse("account-declared-fields", args=[north]), form).status_code == 404
+    builder = carla.get(reverse("account-steering", args=[north]) + "?rule=new").content.decode()
+    assert "Declared by your enterprise" in builder
+    assert "Declared by your operator" not in builder
+    elsewhere = client_of(cast, "bruno").get(reverse("account-declared-fields", args=[cast.borealis.root.id]))
+    assert "Salary" not in elsewhere.content.decode()
+    assert alice.post(address, {"action": "withdraw", "field": field.id}).status_code == 302
+    assert not DeclaredField.objects.exists()
