@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from balances.units import price_micros
 
@@ -90,8 +90,7 @@ class Tariff(Generic[Instant]):
         return self.versions[0] if self.versions and self.versions[0].begins < ends else None
 
 
-@dataclass(frozen=True, slots=True)
-class Paid:
+class Paid(NamedTuple):
     """How much of some usage an account pays: drawn from each allowance in turn, then for money; the rest is open."""
 
     draws: tuple[int, ...]

@@ -15,7 +15,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -133,7 +132,8 @@ def _decide(book: SteeringBook, usages: list[Usage]) -> int:
         if rules is None:
             continue
         at = parse_canonical(usage.used_at)
-        decided = rules.segment(at, BERLIN, BERLIN).decide(usage, 1, partial(_context, usage, at))
+        segment = rules.segment(at, BERLIN, BERLIN)
+        decided = segment.settled(usage, 1) or segment.decide(usage, 1, _context(usage, at))
         personal += decided.outcome.has_personal
     return personal
 

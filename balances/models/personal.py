@@ -178,7 +178,8 @@ class PersonalEntryKind(models.TextChoices):
 class PersonalEntry(models.Model):
     """One change of the money of a personal account; append-only. `micros` is signed: what comes in is positive."""
 
-    account = models.ForeignKey(PersonalAccount, on_delete=models.PROTECT, related_name="entries")
+    # Its index is the one below: charging writes an entry for each account of a group, and pays for each index of it.
+    account = models.ForeignKey(PersonalAccount, on_delete=models.PROTECT, related_name="entries", db_index=False)
     kind = models.CharField(max_length=10, choices=PersonalEntryKind)
     micros = models.BigIntegerField()
     balance_after_micros = models.BigIntegerField()
@@ -187,7 +188,7 @@ class PersonalEntry(models.Model):
     recorded_at = models.DateTimeField()
     actor = models.CharField(max_length=160)
     key = models.CharField(  # noqa: DJ001 - null, not '': most entries have none, and it is unique
-        max_length=160, null=True, unique=True, help_text="Idempotency key of the act, where it has one."
+        max_length=160, null=True, help_text="Idempotency key of the act, where it has one."
     )
     note = models.CharField(max_length=200, blank=True)
 
@@ -197,6 +198,11 @@ class PersonalEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "personal entries"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["key"], condition=models.Q(key__isnull=False), name="personal_entry_once_per_key"
+            )
+        ]
         indexes = [models.Index(fields=["account", "-id"], name="personal_entry_by_account")]
 
 

@@ -35,8 +35,8 @@ from policies.steering.sieves import Sieves, lists_move
 
 #: How far a segment is looked for to each side of an instant.
 AHEAD = timedelta(hours=36)
-#: Segments of a kind of event that are kept at hand at most.
-SEGMENTS_KEPT = 256
+#: Segments of a kind of event that are kept at hand at most, and answers of a segment.
+SEGMENTS_KEPT, ANSWERS_KEPT = 256, 4_096
 
 
 @dataclass(slots=True, eq=False)
@@ -91,54 +91,88 @@ class _Asked:
 
 
 class Segment:
-    """What is left of the rules for a kind of event within a stretch of time."""
+    """What is left of the rules for a kind of event within a stretch of time.
+
+    `sure`: those of which no more is left than what their sieve looks at, so that it tells whether they match.
+    """
 
     def __init__(
-        self, rules: Rules, starts: datetime, ends: datetime, zone: ZoneInfo, left: int, settled: dict[int, _Asked],
-        last: Decided, missing: Missing,
+        self, rules: Rules, starts: datetime, ends: datetime, zone: ZoneInfo, left: int, sure: int,
+        settled: dict[int, _Asked], last: Decided, missing: Missing,
     ):  # fmt: skip
         self.starts, self.ends, self.zone, self.missing = starts, ends, zone, missing
         self.starts_text = self.ends_text = ""  # for whoever compares texts
         self._rules, self._left, self._settled, self._last = rules, left, settled, last
         self._free = left & rules.sieves.free
         self._sieves = rules.sieves.among(left)
+        self._looks = [(sieve.key_of, sieve.passing) for sieve in self._sieves]
+        self._sure = sure
+        #: What is decided by sieves alone: by the rules that are let through, and those of them that are unknown.
+        self._answers: dict[tuple[int, int], Decided] = {}
         #: Whether a rule asks for what may turn over within the segment for some events: numbers in lists, trips.
         self.asks_lists, self.asks_trips = bool(left & rules.ask_lists), bool(left & rules.ask_trips)
         self.has_moving = self.asks_lists or self.asks_trips
 
-    def decide(self, usage: Any, line_id: int, context_of: Callable[[], Context]) -> Decided:
-        """The first rule that matches a usage record of a line, else the default; `context_of` gives the event."""
+    def settled(self, usage: Any, line_id: int) -> Decided | None:
+        """What is decided of a usage record of a line where its sieves alone tell, as they do of most; None where a
+        rule is to be asked, or a value has not been met before: `decide`. The hot loop of deciding."""
+        if self._free:
+            return None
+        left = 0
+        for key_of, passing in self._looks:
+            found = passing.get(key_of(usage, line_id))
+            if found is None:
+                return None
+            left |= found
+        left &= self._left
+        if not left:
+            return self._last
+        unknown = 0
+        for sieve in self._sieves:
+            unknown |= sieve.unknown[sieve.key_of(usage, line_id)]
+        return self._answers.get((left, unknown & left))
+
+    def decide(self, usage: Any, line_id: int, context: Context) -> Decided:
+        """The first rule that matches an event, else the default. `context`: the same event, as conditions read it."""
         left, unknown = self._free, 0
         for sieve in self._sieves:
-            key = sieve.key_of(usage, line_id)
-            found = sieve.passing.get(key) or sieve.look(key, usage, line_id, context_of)
+            found = sieve.look(usage, line_id, context)
             left |= found[0]
             unknown |= found[1]
         left &= self._left
-        return self._ask(left, unknown, context_of()) if left else self._last
+        return self._ask(left, unknown & left, context) if left else self._last
 
     def _ask(self, left: int, unknown: int, context: Context) -> Decided:
         """Ask rules in order. Of those that the event leaves `unknown` only the first that another part does not make
-        false is of interest: for the reasons."""
-        bits = []
-        while left:
-            bits.append(left & -left)
-            left &= left - 1
-        if len(bits) > 1:
-            bits.sort(key=self._rules.places.__getitem__)
+        false is of interest: for the reasons. Where sieves alone told, the answer is kept."""
         without: tuple[str, ...] = ()
-        found = self._last
-        for bit in bits:
+        found, is_sure = self._last, True
+        for bit in self._in_order(left):
             if without and bit & unknown:
                 continue
             asked = self._settled.get(bit) or self._rules.asked[bit]
+            is_sure = is_sure and bool(bit & self._sure)
             held = asked.knows(context)
             if held:
                 found = asked.decided
                 break
             if held is None and not without:
                 without = asked.unknown(context)
-        return self._rules.but_for(found, without) if without else found
+        if without:
+            found = self._rules.but_for(found, without)
+        if is_sure and len(self._answers) < ANSWERS_KEPT:
+            self._answers[left, unknown] = found
+        return found
+
+    def _in_order(self, rules: int) -> list[int]:
+        """Each rule of a set by its bit, in the order in which they are asked."""
+        bits = []
+        while rules:
+            bits.append(rules & -rules)
+            rules &= rules - 1
+        if len(bits) > 1:
+            bits.sort(key=self._rules.places.__getitem__)
+        return bits
 
     def turns_of(self, context: Context, starts: datetime, ends: datetime, zone: ZoneInfo) -> list[datetime]:
         """Where trips of the person or lists with the other party turn over within the segment."""
@@ -210,7 +244,7 @@ class Rules:
             turns += changes_between(AllOf(self._clocked), first, last, zone, self.around, there)
         starts = max([starts, *(turn for turn in turns if turn <= at)])
         ends = min([ends, *(turn for turn in turns if turn > at)])
-        rules, settled = 0, dict[int, _Asked]()
+        rules, sure, settled = 0, 0, dict[int, _Asked]()
         for bit, one, decided in self._candidates:
             if not one.version.starts <= at < one.version.ends:
                 continue
@@ -222,9 +256,11 @@ class Rules:
                 break
             if not isinstance(left, bool):
                 rules |= bit
+                if left == self.sieves.parts.get(bit):
+                    sure |= bit
                 if left is not one.node:
                     settled[bit] = _Asked(left, decided, self.around)
         else:
             otherwise = next((of for v, of in self._defaults if v.starts <= at < v.ends), self._nobody)
         missing = next((v.terms.missing for v in self._missings if v.starts <= at < v.ends), None)
-        return Segment(self, starts, ends, zone, rules, settled, otherwise, missing or REFUSE)
+        return Segment(self, starts, ends, zone, rules, sure, settled, otherwise, missing or REFUSE)

@@ -41,13 +41,14 @@ _ATTRIBUTES: dict[str, tuple[str, ...]] = {
 class Sieve:
     """The rules of which a part reads one field; see the module's paragraph. A set of rules is the bits of a number."""
 
-    __slots__ = ("_compiled", "_parts", "all", "key_of", "passing")
+    __slots__ = ("_compiled", "_parts", "all", "key_of", "passing", "unknown")
 
     def __init__(self, key_of: KeyReader):
         self.key_of = key_of
         self.all = 0
         #: By value: the rules that it lets through, and those of them that it leaves unknown, which cannot match.
-        self.passing: dict[Any, tuple[int, int]] = {}
+        self.passing: dict[Any, int] = {}
+        self.unknown: dict[Any, int] = {}
         self._parts: list[tuple[int, Node, Surroundings]] = []
         self._compiled: list[tuple[int, Knows]] = []
 
@@ -56,19 +57,22 @@ class Sieve:
         self.all |= bit
         self._parts.append((bit, part, around))
 
-    def look(self, key: Any, usage: Any, line_id: int, context_of: Callable[[], Context]) -> tuple[int, int]:
-        """Find out which rules a value lets through, and keep it."""
-        found = self._find(usage, line_id, context_of)
+    def look(self, usage: Any, line_id: int, context: Context) -> tuple[int, int]:
+        """Which rules an event's value lets through, and which of them it leaves unknown; kept once found out."""
+        key = self.key_of(usage, line_id)
+        passing = self.passing.get(key)
+        if passing is not None:
+            return passing, self.unknown[key]
         if len(self.passing) >= VALUES_KEPT:
             self.passing.clear()
-        self.passing[key] = found
+            self.unknown.clear()
+        self.passing[key], self.unknown[key] = found = self._find(usage, line_id, context)
         return found
 
-    def _find(self, usage: Any, line_id: int, context_of: Callable[[], Context]) -> tuple[int, int]:
+    def _find(self, usage: Any, line_id: int, context: Context) -> tuple[int, int]:
         if not self._compiled:
             self._compiled = [(bit, compile_known(part, around)) for bit, part, around in self._parts]
         passing = unknown = 0
-        context = context_of()
         for bit, knows in self._compiled:
             held = knows(context)
             if held is not False:
@@ -89,21 +93,24 @@ class _MessageSieve(Sieve):
         for sieve in sieves:
             self.all |= sieve.all
 
-    def _find(self, usage: Any, line_id: int, context_of: Callable[[], Context]) -> tuple[int, int]:
+    def _find(self, usage: Any, line_id: int, context: Context) -> tuple[int, int]:
         passing = unknown = 0
         for sieve in self._sieves:
-            key = sieve.key_of(usage, line_id)
-            found = sieve.passing.get(key) or sieve.look(key, usage, line_id, context_of)
+            found = sieve.look(usage, line_id, context)
             passing |= found[0]
             unknown |= found[1]
         return passing, unknown
 
 
 class Sieves:
-    """Those of all rules of a book, each with its bit; `free`: the rules that have no part for one."""
+    """Those of all rules of a book, each with its bit; `free`: the rules that have no part for one.
+
+    `parts`: by rule the part of its condition that its sieve looks at.
+    """
 
     def __init__(self, rules: Iterable[tuple[int, Node]], around: Surroundings):
         self.free = 0
+        self.parts: dict[int, Node] = {}
         self._by_field: dict[str, Sieve] = {}
         for bit, node in rules:
             self._add(bit, node, around)
@@ -126,6 +133,7 @@ class Sieves:
                 sieve = self._by_field[name] = Sieve(key_of)
             if sieve is not None:
                 sieve.add(bit, part, around)
+                self.parts[bit] = part
                 return
         self.free |= bit
 

@@ -101,7 +101,7 @@ class Forking:
         steering, self._instant = self._steering, None
         if source_id == self._corrections_id or steering.reads_use:  # all that is charged has to be counted
             return None
-        if steering.is_emergency(service, usage):
+        if usage.other_party and steering.is_emergency(service, usage):
             return "", NO_RULE
         used_at, ended_at = usage.used_at, usage.ended_at
         guarding = self._charger.guarding
@@ -133,9 +133,10 @@ class Forking:
         if self._is_correction(event):  # it was rounded when it was charged to the person
             event = event._replace(charged_units=event.usage.units, reasons="")
         pieces = self._pieces(event)
-        if any((event.service, event.zone_id) not in piece.stretch.rates for piece in pieces):
-            detail = suspense_texts.no_rate(event.service, event.usage.visited_network)
-            raise CannotCharge(SuspenseReason.NO_RATE, detail)
+        for piece in pieces:
+            if (event.service, event.zone_id) not in piece.stretch.rates:
+                detail = suspense_texts.no_rate(event.service, event.usage.visited_network)
+                raise CannotCharge(SuspenseReason.NO_RATE, detail)
         taken = share_out(event.charged_units, pieces)
         is_cut = " split" if len(taken) > 1 else ""
         records: dict[int | None, _Record] = {}
@@ -212,10 +213,11 @@ class Forking:
             charger.cursor, person_id=person_id, service=event.service, zone_id=event.zone_id, units=units,
             starts=piece.starts, missing=steered.missing, value=partial(_value, rate),
         )  # fmt: skip
-        self._personal.note_open(
-            leg, usage_id=record.id, number=number, used_at=record.used_at, starts=piece.starts, line_id=event.line_id,
-            person_id=person_id, service=event.service, zone_id=event.zone_id,
-        )  # fmt: skip
+        if leg.open:
+            self._personal.note_open(
+                leg, usage_id=record.id, number=number, used_at=record.used_at, starts=piece.starts,
+                line_id=event.line_id, person_id=person_id, service=event.service, zone_id=event.zone_id,
+            )  # fmt: skip
         cycle = piece.stretch.cycle
         charger.personal_tally.add(
             event.chain, event.line_id, event.service, event.zone_id, cycle.starts, "", leg.units, 0, 0,

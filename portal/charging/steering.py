@@ -280,17 +280,14 @@ class Steering:
         segment = rules.last
         if segment is None or not segment.starts_text <= starts < segment.ends_text or segment.zone is not stretch.zone:
             segment = self._segment(rules, usage, stretch, starts)
-        return (
-            segment.decide(
-                usage,
-                line_id,
-                lambda: self._context(
-                    usage, parse_canonical(starts), line_id, self.user_of(line_id, starts), service, zone_id, units,
-                    stretch, cursor,
-                ),
-            ),
-            segment,
-        )  # fmt: skip
+        decided = segment.settled(usage, line_id)
+        if decided is None:
+            context = self._context(
+                usage, parse_canonical(starts), line_id, self.user_of(line_id, starts), service, zone_id, units,
+                stretch, cursor,
+            )  # fmt: skip
+            decided = segment.decide(usage, line_id, context)
+        return decided, segment
 
     def turns_over(self, segment: Segment, line_id: int, starts: str, ends: str) -> bool:
         """Whether anything that moves within a segment might turn over in a time."""
