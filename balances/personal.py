@@ -34,6 +34,7 @@ from balances.models import (
     PersonalTariff,
     PersonalTariffVersion,
 )
+from balances.money import exact_money
 from balances.personal_news import News
 from balances.personal_settling import Quote, open_usage_of, quote
 
@@ -196,7 +197,7 @@ def set_credit_limit(
         if account.credit_limit_micros == credit_limit_micros:
             return account
         if credit_limit_micros < -account.balance_micros:
-            owed = _money(-account.balance_micros, account)
+            owed = exact_money(-account.balance_micros, account.tariff.currency)
             raise NotValid(f"This account owes {owed}: its limit cannot be lower.", field="credit_limit_micros")
         account.credit_limit_micros = credit_limit_micros
         account.armings += 1
@@ -226,7 +227,8 @@ def close(*, account: PersonalAccount, owed_micros: int = 0, actor: str, at: dat
             return account
         now = standing(account)
         if now.owed_micros != owed_micros:
-            message = f"This account owes {_money(now.owed_micros, account)}. Say so to close it all the same."
+            owed = exact_money(now.owed_micros, account.tariff.currency)
+            message = f"This account owes {owed}. Say so to close it all the same."
             raise Owes(message, now)
         if at < (account.accepted_at or account.opened_at):
             raise NotValid("An account ends after it began.", field="at")
@@ -253,7 +255,7 @@ def top_up(
         if first := act.first_answer():
             return first
         if account.closed_at is not None and micros > max(-account.balance_micros, 0):
-            owed = _money(max(-account.balance_micros, 0), account)
+            owed = exact_money(max(-account.balance_micros, 0), account.tariff.currency)
             raise Closed(f"This account is closed and owes {owed}: no more can be paid in.", field="micros")
         return act.post_and_settle("personal_account.topped_up")
 
@@ -272,7 +274,7 @@ def pay_out(
         if first := act.first_answer():
             return first
         if micros > account.balance_micros:
-            left = _money(max(account.balance_micros, 0), account)
+            left = exact_money(max(account.balance_micros, 0), account.tariff.currency)
             raise NotEnough(f"This account has {left} left.", field="micros")
         return act.post_and_settle("personal_account.paid_out")
 
@@ -466,13 +468,6 @@ def refuse_unknown_zone(time_zone: str) -> None:
         ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise NotValid(f"“{time_zone}” is no time zone; write it like Europe/Berlin.", field="time_zone") from None
-
-
-def _money(micros: int, account: PersonalAccount) -> str:
-    """An amount that is not below zero, to the last micro: 3.20 EUR."""
-    whole, part = divmod(micros, 10**6)
-    digits = f"{part:06}".rstrip("0").ljust(2, "0")
-    return f"{whole}.{digits} {account.tariff.currency}"
 
 
 def _record(account: PersonalAccount, action: str, detail: dict[str, int], actor: str, at: datetime) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from balances.models import Rate
+from balances.money import exact_money
 from balances.units import GIB, MIB, MICROS_PER_MAJOR, UNIT_NAMES, Service
 from policies.decision import Action
 from policies.models import Limit
@@ -61,5 +62,5 @@ def price_beyond(limit: Limit, contract_id: int | None, currency: str) -> str:
         return "The contract has no rate for it."
     block, unit = rate.overage_block_units, UNIT_NAMES[rate.service].replace("_", " ")
     said = "MiB" if rate.service == Service.DATA and block == MIB else f"{block:,} {unit}"
-    price = f"{rate.overage_price_micros / MICROS_PER_MAJOR:.6f}".rstrip("0").rstrip(".")
-    return f"Beyond allowances it costs at most {price} {currency} per {said}."
+    price = exact_money(rate.overage_price_micros, currency)
+    return f"Beyond allowances it costs at most {price} per {said}."

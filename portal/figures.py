@@ -19,11 +19,12 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+import balances.money
+from balances.money import LOCALE, MINUS
 from balances.pace import Estimate, Outlook
 from balances.selectors.overview import Fill
 from balances.units import GIB, KIB, MIB, MICROS_PER_MAJOR, Service
 
-LOCALE = "en_GB"
 _locale: ContextVar[str] = ContextVar("locale", default=LOCALE)
 NARROW_SPACE = "\u202f"
 TIB = 1024 * GIB
@@ -162,13 +163,12 @@ def money(micros: int, currency: str) -> str:
     smallest = Decimal(1).scaleb(-get_currency_precision(currency))
     if 0 < amount < smallest:
         return f"<{format_currency(smallest, currency, locale=_locale.get())}"
-    return format_currency(amount, currency, locale=_locale.get())
+    return format_currency(amount, currency, locale=_locale.get()).replace("-", MINUS)
 
 
 def exact_money(micros: int, currency: str) -> str:
     """An amount with all six decimals that it has, at least two."""
-    amount = Decimal(int(micros)) / MICROS_PER_MAJOR
-    return format_currency(amount, currency, format="¤#,##0.00####", locale=_locale.get(), currency_digits=False)
+    return balances.money.exact_money(micros, currency, _locale.get())
 
 
 def msisdn(digits: str) -> str:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from balances.errors import Refused
+from balances.money import exact_money
 from balances.units import MICROS_PER_MAJOR
 from policies.conditions import (
     ALWAYS,
@@ -168,9 +169,7 @@ def parts_words(parts: Parts, currency: str = "", units_words: UnitsWords | None
 def amount_words(part: Part, currency: str = "", units_words: UnitsWords | None = None, service: str = "") -> str:
     """A budget in words; units are plain numbers where a rule may speak of several services, or nobody says how."""
     if part.micros is not None:
-        major, rest = divmod(part.micros, MICROS_PER_MAJOR)
-        cents = f"{major:,}.{rest // 10_000:02}" if rest % 10_000 == 0 else f"{major:,}.{rest:06}"
-        amount = f"{currency} {cents}".strip()
+        amount = _money_words(part.micros, currency)
     elif units_words is not None and service:
         amount = units_words(part.units or 0, service)
     else:
@@ -182,8 +181,15 @@ def missing_words(missing: Missing, currency: str = "") -> str:
     """What happens where a person cannot pay, in words."""
     if missing.interim_micros is None:
         return "it is refused"
-    major, rest = divmod(missing.interim_micros, MICROS_PER_MAJOR)
-    return f"it is granted on credit, up to {f'{currency} {major:,}.{rest // 10_000:02}'.strip()} a person"
+    return f"it is granted on credit, up to {_money_words(missing.interim_micros, currency)} a person"
+
+
+def _money_words(micros: int, currency: str) -> str:
+    """An amount; a plain number where nobody says of which currency."""
+    if currency:
+        return exact_money(micros, currency)
+    major, rest = divmod(micros, MICROS_PER_MAJOR)
+    return f"{major:,}.{rest // 10_000:02}" if rest % 10_000 == 0 else f"{major:,}.{rest:06}"
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------

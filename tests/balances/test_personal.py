@@ -203,7 +203,7 @@ class TestMoney:
     def test_goes_out_as_far_as_there_is_any(self, cast: Cast) -> None:
         account = accepted(cast)
         personal.top_up(account=account, micros=3_200_000, key="a", **BY)
-        with pytest.raises(personal.NotEnough, match=r"has 3\.20 EUR left"):
+        with pytest.raises(personal.NotEnough, match=r"has €3\.20 left"):
             personal.pay_out(account=account, micros=3_200_001, key="b", **BY)
         entry = personal.pay_out(account=account, micros=3_200_000, key="b", **BY)
         assert personal.pay_out(account=account, micros=3_200_000, key="b", **BY) == entry
@@ -236,7 +236,7 @@ class TestCredit:
         on_credit(cast, 150, NOW)
         assert personal.settle(account=account, **BY)
         assert balance(account) == -500
-        with pytest.raises(personal.NotValid, match=r"owes 0\.0005 EUR"):
+        with pytest.raises(personal.NotValid, match=r"owes €0\.0005"):
             personal.set_credit_limit(account=account, credit_limit_micros=499, **BY)
         assert personal.set_credit_limit(account=account, credit_limit_micros=500, **BY).credit_limit_micros == 500
 
@@ -347,7 +347,7 @@ class TestClosing:
         on_credit(cast, 100 + 125_000, NOW)
         personal.settle(account=account, **BY)
         on_credit(cast, 10**6, NOW, value_micros=77)
-        with pytest.raises(personal.Owes, match=r"owes 1\.25 EUR") as refusal:
+        with pytest.raises(personal.Owes, match=r"owes €1\.25") as refusal:
             personal.close(account=account, **BY)
         assert refusal.value.standing == personal.Standing(1_250_000, 0, 1, 77)
         closed = personal.close(account=account, owed_micros=1_250_000, **BY)
@@ -359,7 +359,7 @@ class TestClosing:
         on_credit(cast, 150, NOW)
         personal.settle(account=account, **BY)
         personal.close(account=account, owed_micros=500, **BY)
-        with pytest.raises(personal.Closed, match=r"owes 0\.0005 EUR"):
+        with pytest.raises(personal.Closed, match=r"owes €0\.0005"):
             personal.top_up(account=account, micros=501, key="a", **BY)
         personal.top_up(account=account, micros=500, key="a", **BY)
         assert balance(account) == 0

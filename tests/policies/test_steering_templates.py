@@ -65,8 +65,7 @@ def test_percents_and_money_are_said():
         {"payer": "personal", "percent": 40}, {"payer": "corporate"},
     ]  # fmt: skip
     assert parts_words(parts_from_json(parts, "pays"), "EUR") == (
-        "the company pays the first EUR 2.50 a week of all together, the person 40 % of what is left, "
-        "the company the rest"
+        "the company pays the first €2.50 a week of all together, the person 40 % of what is left, the company the rest"
     )
 
 
@@ -76,6 +75,6 @@ def test_what_differs_between_versions_is_said_with_default_and_missing():
     assert differences(before, after, currency="EUR") == [
         "Changed “a”: was: Any usage: the company pays. Is: Any usage: the person pays.",
         "Where no rule matches: as above.",
-        "Where a person cannot pay: it is granted on credit, up to EUR 10.00 a person.",
+        "Where a person cannot pay: it is granted on credit, up to €10.00 a person.",
     ]
     assert differences(after, after) == []

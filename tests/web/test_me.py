@@ -175,7 +175,7 @@ def test_nobody_accepts_for_somebody_else(cast: Cast):
 def test_a_statement_adds_up(emil: Employee):
     page = words(emil.cast.emil, "me-statement")
     assert "Balance now €16.50" in page
-    assert "Usage -€3.50" in page
+    assert "Usage −€3.50" in page
     first = words(emil.cast.emil, "me-statement", month="2026-04")
     assert "Paid in €20.00" in first
     assert "Balance after 30 Apr 2026 €20.00" in first
@@ -191,7 +191,7 @@ def test_late_usage_is_a_dated_line_of_the_month_in_which_it_was_recorded(emil: 
     local = used_at.astimezone(ZoneInfo("Europe/Berlin"))
     assert f"{local.day} {local:%b}" in late
     assert "€1.00" in late
-    assert "Usage -€4.50" in page
+    assert "Usage −€4.50" in page
     before = words(emil.cast.emil, "me-statement", month=f"{used_at:%Y-%m}")
     assert "€1.00" not in before
 

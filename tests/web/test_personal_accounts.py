@@ -157,7 +157,7 @@ def test_money_comes_in_once_however_often_it_is_sent(cast: Cast, olga: Client, 
     emils.refresh_from_db()
     assert emils.balance_micros == 25 * EURO
     paid = {"action": "pay-out", "pay-out-key": "out", "pay-out-amount": "25.01"}
-    assert "This account has 25.00 EUR left." in olga.post(address, paid).content.decode()
+    assert "This account has €25.00 left." in olga.post(address, paid).content.decode()
     assert "€20.00 are paid out." in olga.post(address, paid | {"pay-out-amount": "20"}, follow=True).content.decode()
     emils.refresh_from_db()
     assert emils.balance_micros == 5 * EURO
@@ -179,9 +179,9 @@ def test_usage_is_one_sum_a_day_without_a_time(cast: Cast, olga: Client, emils: 
     PersonalAccount.objects.filter(id=emils.id).update(balance_micros=balance)
     page = olga.get(reverse("personal-account", args=[emils.id]) + "?month=2026-03").content.decode()
     assert "Usage of the day" in page
-    assert "-€1.00" in page
+    assert "−€1.00" in page
     assert "€9.00" in page
-    assert "-€0.30" not in page
+    assert "−€0.30" not in page
     assert "13:00:01" not in page  # the second of the first charge, in Berlin
     assert "13:00:00" in page  # the payment is an act
 
@@ -211,7 +211,7 @@ def test_a_credit_limit_is_set_and_settles_what_fits(cast: Cast, olga: Client, e
     emils.refresh_from_db()
     assert (emils.credit_limit_micros, emils.balance_micros) == (60 * EURO, -60 * EURO)
     lower = olga.post(address, {"action": "credit-limit", "credit-limit-amount": "10"}).content.decode()
-    assert "This account owes 60.00 EUR: its limit cannot be lower." in lower
+    assert "This account owes €60.00: its limit cannot be lower." in lower
 
 
 def test_what_is_on_credit_is_shown_in_sums_and_written_off_as_shown(cast: Cast, olga: Client, emils: PersonalAccount):

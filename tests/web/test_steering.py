@@ -209,7 +209,7 @@ def test_what_holds_beside_the_rules_is_said(cast: Cast, carla: Client, address:
     assert version.missing == {"action": "interim", "micros": 12_500_000}
     page = text_of(carla.get(address))
     assert "the company pays 60 %, the person the rest · said here" in page
-    assert "on credit, up to EUR 12.50 a person · said here" in page
+    assert "on credit, up to €12.50 a person · said here" in page
     assert "credit" in text_of(carla.post(address, form | {"credit": "much"})).lower()
 
 
