@@ -113,6 +113,7 @@ def _context(page: _Page, typed: RuleForm | None, fault: str | None, *, manages:
     along = standing.inherited(account, page.now, instead=shown, catalogue=page.catalogue)
     manages = manages and account.closed_at is None
     editor = typed if typed is not None else _opened(page) if manages else None
+    comes_back = _comes_back(page) if manages else []
     return {
         "account": account,
         "breadcrumb": tree.ancestors(page.request.tenancy.scope, account),
@@ -120,7 +121,9 @@ def _context(page: _Page, typed: RuleForm | None, fault: str | None, *, manages:
         "version": shown,
         "is_draft": page.draft is not None,
         "published": page.published,
-        "comes_back": _comes_back(page) if manages and page.draft is None else [],
+        "comes_back": comes_back,
+        # What is taken back is said by new versions, which a draft in work makes room for.
+        "draft_becomes": page.draft.number + len(comes_back) if page.draft else None,
         "mark": publishing.mark_of(account),
         "rows": _rows(page, along.rules),
         "default": page.wording.parts(along.default),

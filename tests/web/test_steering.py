@@ -246,6 +246,20 @@ def test_a_publication_is_taken_back_and_versions_tell_what_changed(cast: Cast, 
     assert "There is no draft" in text_of(carla.post(address, {"action": "publish", "reason": "x"}))
 
 
+def test_a_publication_is_taken_back_beside_a_draft_in_work_which_stays(cast: Cast, carla: Client, address: str):
+    for template in ("office-hours", "shared"):
+        carla.post(address, {"action": "template", "template": template})
+        carla.post(address, {"action": "publish", "reason": "agreed"})
+    carla.post(address, {"action": "template", "template": "company-apps"})
+    draft = SteeringVersion.objects.get(state=PolicyState.DRAFT)
+    page = text_of(carla.get(address))
+    assert "Version 1 holds again from now on, as a new version. This can be taken back, too." in page
+    assert "The draft stays as it is, and becomes version 4." in page
+    carla.post(address, {"action": "undo"})
+    after = SteeringVersion.objects.get(state=PolicyState.DRAFT)
+    assert (after.id, after.number, after.rules) == (draft.id, 4, draft.rules)
+
+
 def test_who_only_looks_sees_the_rules_and_changes_none(cast: Cast):
     account = cast.aurora.accounts["SOUTH"]
     publishing.save_draft(account=account, rules=[{"name": "A", "pays": "personal"}], **DOING)
