@@ -206,7 +206,7 @@ def _set_aside(request: HttpRequest, page: AllowancesPage, action: str) -> HttpR
         if action == "set-aside":
             units = quantities.read(request.POST.get("amount", ""), bucket.service)
             until = CivilTimeField(required=False)
-            until.zone = page.terms.zone
+            until.use_zone(page.terms.zone)
             release_at = until.clean(request.POST.get("release-at", ""))
             rule = request.POST.get("rule", "")
             contingency.set_aside(bucket_id=bucket.id, units=units, rule=rule, release_at=release_at, **acting(request))

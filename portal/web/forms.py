@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from balances.errors import Refused
 from portal.web import quantities
@@ -19,6 +21,48 @@ from portal.web import quantities
 Made = TypeVar("Made")
 LOCAL = "%Y-%m-%dT%H:%M"
 LOCAL_SECONDS = f"{LOCAL}:%S"
+INPUTS = (LOCAL, LOCAL_SECONDS, "%Y-%m-%d %H:%M")
+
+
+class CivilTimeInput(forms.DateTimeInput):
+    """A time of clocks; of one that they showed twice, asks which of the two: "#0" or "#1" ends its value then."""
+
+    zone = ZoneInfo("UTC")
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        """The time with the answer, where there is one."""
+        text, which = super().value_from_datadict(data, files, name), data.get(f"{name}-which")
+        return f"{text}#{which}" if text and which in ("0", "1") else text
+
+    def format_value(self, value: Any) -> str | None:
+        """Without the answer."""
+        return super().format_value(str(value).partition("#")[0] if value else value)
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        """The input, and where its time came twice the choice."""
+        shown = super().render(name, value, attrs, renderer)
+        text, _, which = str(value or "").partition("#")
+        first, second = _both(text, self.zone)
+        if first is None or first >= second:
+            return shown
+        options = format_html_join("", '<option value="{}"{}>{} ({})</option>', [
+            (0, "", "the first time", first.astimezone(self.zone).tzname()),
+            (1, mark_safe(" selected") if which == "1" else "", "an hour later", second.astimezone(self.zone).tzname()),
+        ])  # fmt: skip
+        asks = '{}<select class="input" name="{}-which" aria-label="Which of the two">{}</select>'
+        return format_html(asks, shown, name, options)
+
+
+def _both(text: str, zone: ZoneInfo) -> tuple[datetime, datetime] | tuple[None, None]:
+    """The instants that a civil time may mean, in UTC: as a rule one, twice; the later one first where clocks never
+    showed it."""
+    for pattern in INPUTS:
+        try:
+            read = datetime.strptime(text.strip(), pattern)  # noqa: DTZ007 - the zone follows
+        except ValueError:
+            continue
+        return read.replace(tzinfo=zone).astimezone(UTC), read.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    return None, None
 
 
 class CivilTimeField(forms.DateTimeField):
@@ -27,29 +71,37 @@ class CivilTimeField(forms.DateTimeField):
     def __init__(self, *, to_the_second: bool = False, **options):
         self.format = LOCAL_SECONDS if to_the_second else LOCAL
         attributes = {"type": "datetime-local", "step": 1 if to_the_second else 60}
-        options.setdefault("widget", forms.DateTimeInput(attrs=attributes, format=self.format))
-        options.setdefault("input_formats", [LOCAL, LOCAL_SECONDS, "%Y-%m-%d %H:%M"])
+        options.setdefault("widget", CivilTimeInput(attrs=attributes, format=self.format))
         super().__init__(**options)
-        self.zone = ZoneInfo("UTC")
+        self.use_zone(ZoneInfo("UTC"))
+
+    def use_zone(self, zone: ZoneInfo) -> None:
+        """Read and show times by these clocks."""
+        self.zone = self.widget.zone = zone
 
     def to_python(self, value: Any) -> datetime | None:
-        """The instant; times that clocks showed twice or never are refused."""
-        for pattern in self.input_formats:
-            try:
-                read = datetime.strptime(str(value).strip(), pattern)  # noqa: DTZ007 - the zone follows
-            except ValueError:
-                continue
-            earlier, later = read.replace(tzinfo=self.zone), read.replace(tzinfo=self.zone, fold=1)
-            if earlier.utcoffset() != later.utcoffset():
-                raise forms.ValidationError("Clocks showed this time twice, or never: choose another one.")
-            return earlier
+        """The instant; a time that clocks never showed is refused, and one that they showed twice until it is said
+        which of the two is meant."""
         if value in self.empty_values:
             return None
-        raise forms.ValidationError("Write the time like 2026-03-01 00:00.")
+        text, _, which = str(value).partition("#")
+        first, second = _both(text, self.zone)
+        if first is None:
+            raise forms.ValidationError("Write the time like 2026-03-01 00:00.")
+        if first > second:
+            raise forms.ValidationError("Clocks never showed this time: choose another one.")
+        if first == second:
+            return first.astimezone(self.zone)
+        if not which:
+            raise forms.ValidationError("Clocks showed this time twice, an hour apart: say which of the two.")
+        return second if which == "1" else first  # in UTC: in the zone it would be equal to no other instant (PEP 495)
 
     def prepare_value(self, value: Any) -> Any:
         """The instant as the zone's clocks show it."""
-        return value.astimezone(self.zone).strftime(self.format) if isinstance(value, datetime) else value
+        if not isinstance(value, datetime):
+            return value
+        local = value.astimezone(self.zone)
+        return f"{local.strftime(self.format)}{'#1' if local.fold else ''}"
 
 
 class PortalForm(forms.Form):
@@ -64,7 +116,7 @@ class PortalForm(forms.Form):
         super().__init__(*arguments, **options)
         for field in self.fields.values():
             if isinstance(field, CivilTimeField) and zone is not None:
-                field.zone = zone
+                field.use_zone(zone)
                 field.help_text = field.help_text or f"Clocks of {zone.key}."
 
     def quantity(self, name: str, service: int, *, default: int | None = None) -> int | None:

@@ -160,7 +160,8 @@ def _foresee(
     units = form.quantity("amount", service) or 0
     starts, ends = values["starts_at"], values["ends_at"]
     if ends is None and service == Service.VOICE:
-        ends = starts + timedelta(seconds=min(units, 86_400))
+        # Not by the clocks of a zone: across a change of them they would be an hour wrong.
+        ends = starts.astimezone(UTC) + timedelta(seconds=min(units, 86_400))
     last = max(starts, ends or starts)
     said: dict[str, Any] = {
         "source_record_id": "who-would-pay", "service": values["service"], "msisdn": line.msisdn, "units": units,

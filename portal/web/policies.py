@@ -216,7 +216,7 @@ def _to(policy: Policy) -> HttpResponse:
 def _time(text: str, zone: ZoneInfo) -> datetime | None:
     """A civil time that was typed; none: now. Raises Refused."""
     field = CivilTimeField(required=False)
-    field.zone = zone
+    field.use_zone(zone)
     try:
         return field.clean(text)
     except Exception as error:

@@ -91,7 +91,7 @@ def _act(request: HttpRequest, version: SteeringVersion) -> None:
 def _time(text: str, zone: ZoneInfo) -> datetime | None:
     """A civil time that was typed; none: now. Raises Refused."""
     field = CivilTimeField(required=False)
-    field.zone = zone
+    field.use_zone(zone)
     try:
         return field.clean(text)
     except ValidationError as error:

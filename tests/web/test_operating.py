@@ -485,7 +485,11 @@ def test_a_line_changes_account_number_and_status_from_a_time_on(cast: Cast):
     latest = LineAssignment.objects.filter(line=phone).order_by("during").last()
     assert (latest.account_id, latest.during.lower.isoformat()) == (service.id, "2026-03-11T23:00:00+00:00")
     html = carla.act("line-admin", phone.id, action="assign", account=str(service.id), from_at="2026-03-29T02:30")
-    assert "showed this time twice, or never" in html
+    assert "Clocks never showed this time" in html
+    twice = {"action": "assign", "account": str(service.id), "from_at": "2026-10-25T02:30"}
+    html = carla.act("line-admin", phone.id, **twice)
+    assert "say which of the two" in html
+    assert "an hour later (CET)" in html
     html = carla.act("line-admin", phone.id, action="number", kind="1", number="0170", from_at="2026-03-12T00:00")
     assert "no country code" in html
     carla.post("line-admin", phone.id, action="status", status="retired")

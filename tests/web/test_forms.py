@@ -1,0 +1,54 @@
+"""Civil times in forms: hours that clocks show twice are asked about, those that they never show are refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from portal.web.forms import CivilTimeField, PortalForm
+
+BERLIN = ZoneInfo("Europe/Berlin")
+TWICE = "2026-10-25T02:30"
+
+
+class When(PortalForm):
+    """A form with a time."""
+
+    action = "ask"
+    at = CivilTimeField()
+
+
+def sent(text: str, which: str = "") -> When:
+    return When({"ask-at": text} | ({"ask-at-which": which} if which else {}), zone=BERLIN)
+
+
+@pytest.mark.parametrize(("which", "utc_hour"), [("0", 0), ("1", 1)])
+def test_of_an_hour_that_came_twice_either_can_be_meant(which: str, utc_hour: int) -> None:
+    asked = sent(TWICE)
+    assert asked.errors["at"] == ["Clocks showed this time twice, an hour apart: say which of the two."]
+    assert 'value="2026-10-25T02:30"' in str(asked["at"])
+    assert "the first time (CEST)" in str(asked["at"])
+    assert "an hour later (CET)" in str(asked["at"])
+    said = sent(TWICE, which)
+    assert said.is_valid()
+    assert said.cleaned_data["at"].astimezone(UTC) == datetime(2026, 10, 25, utc_hour, 30, tzinfo=UTC)
+    assert f'<option value="{which}"{" selected" if which == "1" else ""}>' in str(said["at"])
+
+
+@pytest.mark.parametrize("hour", [0, 1])
+def test_an_instant_of_that_hour_comes_back_as_it_was(hour: int) -> None:
+    begun = datetime(2026, 10, 25, hour, 30, tzinfo=UTC)
+    shown = str(When(zone=BERLIN, initial={"at": begun})["at"])
+    again = sent(TWICE, "1" if '<option value="1" selected>' in shown else "0")
+    assert again.is_valid()
+    assert again.cleaned_data["at"] == begun
+
+
+def test_of_other_times_nothing_is_asked() -> None:
+    said = sent("2026-10-25T03:30", "1")
+    assert said.is_valid()
+    assert "select" not in str(said["at"])
+    assert sent("2026-03-29T02:30").errors["at"] == ["Clocks never showed this time: choose another one."]
+    assert "Write the time like" in sent("soon").errors["at"][0]
