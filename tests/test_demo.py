@@ -20,6 +20,7 @@ from balances.models import (
     Bucket,
     Counter,
     Crossing,
+    Device,
     DrawCap,
     Enterprise,
     Entry,
@@ -172,6 +173,8 @@ def test_no_screen_of_a_tour_is_empty(data_dir):
     for model in (DrawCap, Exchange, Limit, Consent, Exemption, Restriction, Offer, TradingTerms, StandingTransfer):
         assert model.objects.filter(**mine).exists(), model.__name__
     assert Bucket.objects.filter(kind="contingency", **mine).exists()
+    assert {"phone", "tablet", "machine"} <= set(Device.objects.filter(**mine).values_list("device_type", flat=True))
+    assert not Device.objects.filter(device_type="unknown").exists()
     assert set(Trade.objects.filter(**mine).values_list("state", flat=True)) == {"settled", "waiting"}
     for model in (PersonalAccount, Trip, NumberList):
         assert model.objects.filter(**mine).exists(), model.__name__

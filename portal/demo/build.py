@@ -100,7 +100,7 @@ class EnterpriseBuild:
         if not Device.objects.filter(enterprise=self.enterprise).exists():
             devices = [
                 inventory_loads.DeviceRow(
-                    n, line.imei, line.model, "personal" if line.is_personal_device else "corporate"
+                    n, line.imei, line.model, "personal" if line.is_personal_device else "corporate", line.device_type
                 )
                 for n, line in enumerate(self.plan.lines, 1)
             ]

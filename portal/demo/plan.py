@@ -22,6 +22,11 @@ LARGEST_LINES = 5_000
 HOME_NETWORK = "26201"
 PEOPLED_PROFILES = ("office", "field", EXECUTIVE)
 PERSONAL_DEVICE_SHARE = 0.07
+_TYPES = {
+    **dict.fromkeys(names.TABLETS, "tablet"),
+    **dict.fromkeys(names.MACHINES, "machine"),
+    **dict.fromkeys(names.ROUTERS, "router"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,11 @@ class LinePlan:
     imei: str
     model: str
     is_personal_device: bool
+
+    @property
+    def device_type(self) -> str:
+        """What the device is."""
+        return _TYPES.get(self.model, "phone")
 
 
 @dataclass(frozen=True, slots=True)
