@@ -19,7 +19,7 @@ REASONS: dict[str, str] = {
     "partly": "The allowances covered a part; the rest is charged at the contract's overage rate.",
     "uncovered": "No allowance covers this service in this zone: charged at the contract's rate.",
     "rounded": "Rounded up to whole increments of {}.",
-    "split": "One part of a session that crossed a cycle's end or a change of rates; split by time.",
+    "split": "One part of a session that was cut where another rate, rule or period began; split by time.",
     "stopped": "Account {} does not let its usage draw on allowances above it.",
     "capped": "Account {} has drawn as much on allowances above it as its cap lets it in this cycle.",
     "capped_line": "The line has drawn as much on allowances of accounts as its cap lets it in this cycle.",

@@ -80,7 +80,7 @@ def mine(request: HttpRequest) -> HttpResponse:
             }
             for used in lines.with_usage(scope, list(group), terms)
         ]
-    return render(request, "lines/mine.html", {"rows": rows})
+    return render(request, "lines/mine.html", {"rows": rows, "proven": bool(scope.person_ids())})
 
 
 def line(request: HttpRequest, line_id: int) -> HttpResponse:

@@ -1,4 +1,4 @@
-// The account tree: unfolds branches as they are asked for, arrow keys (WAI-ARIA tree pattern), drawer on phones.
+// The account tree: unfolds branches as they are asked for, arrow keys (WAI-ARIA tree pattern), drawer on phones; tabs.
 
 const side = document.getElementById("side");
 const tree = document.querySelector("[role=tree]");
@@ -81,6 +81,9 @@ if (side) {
     if (event.key === "Escape" && side.classList.contains("is-open")) drawer(false);
   });
 }
+
+// Where tabs do not all fit, the one that is open is in sight.
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
 document.addEventListener("change", (event) => {
   if (event.target.matches("[data-go-to]")) window.location.assign(event.target.value);
