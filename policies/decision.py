@@ -85,7 +85,6 @@ class Context:
     price: Callable[[int], int] | None = None
     # What only the question of who pays asks for; None: not known.
     person_id: int = 0  # whose line it is
-    line_number: str = ""
     used_so_far: int | None = None  # units of the service that the company paid for the line in its cycle
     spent_so_far: int | None = None  # micros: the line's overage that the company paid in its cycle
     profile: Mapping[str, Any] | None = None  # of the subscriber

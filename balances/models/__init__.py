@@ -20,6 +20,7 @@ from .buckets import Bucket, Reservation
 from .caps import DrawCap, DrawUse
 from .contracts import Allowance, Contract, ContractVersion, ExchangeRate, Rate, Zone
 from .counters import Counter, Crossing, Threshold
+from .known import KnownDevice, KnownNumber
 from .ledger import Entry
 from .masking import MaskingDeclaration, MaskingRule
 from .personal import (
@@ -65,6 +66,8 @@ __all__ = [
     "Entry",
     "Exchange",
     "ExchangeRate",
+    "KnownDevice",
+    "KnownNumber",
     "Line",
     "LineAssignment",
     "LineProfile",

@@ -7,7 +7,7 @@ Neither raises, whatever the attributes of an event hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from balances.units import SERVICES_BY_NAME
 from policies.conditions import places, radio
 from policies.conditions.catalogue import PREFIX, Kind
+from policies.conditions.numbers import Entry
 from policies.conditions.tree import Test, ends_of
 
 Matches = Callable[[Any], bool]
@@ -44,8 +45,8 @@ class Surroundings:
     """What conditions refer to and events do not carry. What is None was not loaded, so nothing is known of it.
 
     `devices`: ownership, model and type by the first 14 digits of IMEI. `home_country`: of the home network, ""
-    unknown. `directory`: digits of the enterprise's numbers. `trips`: of a person: from inclusive, until exclusive,
-    countries (none: anywhere).
+    unknown. `directory`: the enterprise's numbers; `line_numbers`: of each line; both with their times. `trips`: of a
+    person: from inclusive, until exclusive, countries (none: anywhere).
     `holiday_calendars`: "DE" or "DE-BY"; "" unknown; `enterprise_zones`: of its contracts; each since when, in order.
     """
 
@@ -53,7 +54,8 @@ class Surroundings:
     home_ids: frozenset[int] = frozenset()
     devices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     home_country: str = ""
-    directory: Set[str] | None = None
+    directory: Numbers | None = None
+    line_numbers: Mapping[int, tuple[Entry, ...]] = field(default_factory=dict)
     number_lists: Mapping[str, Numbers] = field(default_factory=dict)
     trips: Mapping[int, tuple[Trip, ...]] | None = None
     holiday_calendars: tuple[tuple[datetime, str], ...] = ()
@@ -169,7 +171,16 @@ def _directory(test: Test, around: Surroundings) -> Reading:
     known, wanted = around.directory, test.values[0]
     if known is None:
         return _NOTHING
-    return Reading(_digits_called, lambda digits: (digits in known) is wanted)
+
+    def compare(event: Any) -> bool:
+        return known.holds(event.other_party.removeprefix("+"), event.at) is wanted
+
+    return Reading(_calling, compare)
+
+
+def _calling(event: Any) -> Any:
+    """An event of which a comparison reads the other party and the time."""
+    return event if _digits_called(event) else None
 
 
 def _list(test: Test, around: Surroundings) -> Reading:
@@ -184,11 +195,20 @@ def _list(test: Test, around: Surroundings) -> Reading:
                 return True
         return otherwise
 
-    return Reading(lambda event: event if _digits_called(event) else None, compare)
+    return Reading(_calling, compare)
 
 
 def _line(test: Test, around: Surroundings) -> Reading:
-    return Reading(lambda event: event.line_number.removeprefix("+") or None, _comparing(test))
+    numbers, compare = around.line_numbers, _comparing(test)
+
+    def read(event: Any) -> str | None:
+        at = event.at
+        for held in numbers.get(event.line_id, ()):
+            if held.holds(at):
+                return held.digits
+        return None
+
+    return Reading(read, compare)
 
 
 def _country(test: Test, around: Surroundings) -> Reading:

@@ -18,6 +18,10 @@ class Entry:
     starts: datetime | None = None
     ends: datetime | None = None
 
+    def holds(self, at: datetime) -> bool:
+        """Whether it holds at that time."""
+        return (self.starts is None or self.starts <= at) and (self.ends is None or at < self.ends)
+
 
 class NumberSet:
     """Numbers and prefixes. Asking costs one look-up a length of prefix that occurs."""

@@ -6,7 +6,7 @@ times; one that spring leaves out never comes. Holidays are civil days of the en
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
@@ -16,13 +16,15 @@ from zoneinfo import ZoneInfo
 from policies.conditions import places
 from policies.conditions.calendars import is_holiday
 from policies.conditions.catalogue import ENTERPRISE, FIELDS, THERE
-from policies.conditions.fields import Matches, Numbers, Reading, Surroundings, country_there, reading_of
-from policies.conditions.numbers import NumberSet
+from policies.conditions.fields import Matches, Reading, Surroundings, country_there, reading_of
+from policies.conditions.numbers import Entry, NumberSet
 from policies.conditions.tree import Node, Test, days_of, minutes_of, tests_of, weekday_number, zone_named
 
 _STEP = timedelta(microseconds=1)
 #: Days over which changes are looked for, at most.
 DAYS_MOST = 400
+#: Fields that ask what holds for a time of an event.
+FOR_A_TIME = frozenset({"on_trip", "list", "directory", "line"})
 Holds = Callable[[datetime], bool | None]
 
 
@@ -123,8 +125,8 @@ def changes_between(
     session at the edges of windows.
 
     `zone`: the contract's; `there`: that of the country where the person is. A clock or calendar that is not known
-    never turns. With an `event` (whose own time does not matter) `there` is taken from it, and the edges of trips and
-    of numbers in lists are turns as well. Raises ValueError beyond 400 days.
+    never turns. With an `event` (whose own time does not matter) `there` is taken from it, and the edges of trips, of
+    numbers in lists and the directory, and of the line's numbers are turns as well. Raises ValueError beyond 400 days.
     """
     if ends - starts > timedelta(days=DAYS_MOST):
         raise ValueError(f"at most {DAYS_MOST} days")
@@ -136,7 +138,7 @@ def changes_between(
         if is_civil(test):
             if clock_of(test, zone, around, there, starts) is not None:
                 found |= _turns(test, starts, ends, around, partial(clock_of, test, zone, around, there))
-        elif event is not None and test.field in ("on_trip", "list"):
+        elif event is not None and test.field in FOR_A_TIME:
             found |= _turns_of_event(test, starts, ends, around, event)
     return sorted(found)
 
@@ -161,21 +163,44 @@ def _turns(
 
 
 def _turns_of_event(test: Test, starts: datetime, ends: datetime, around: Surroundings, event: Any) -> set[datetime]:
-    """Turns of a test that asks what holds for a time: trips of the person, numbers in lists."""
-    if test.field == "on_trip":
-        edges = {edge for trip in (around.trips or {}).get(event.person_id, ()) for edge in trip[:2]}
-    else:
-        digits = event.other_party.removeprefix("+")
-        lists: list[Numbers | None] = [around.number_lists.get(str(value)) for value in test.values]
-        edges = {edge for one in lists if isinstance(one, NumberSet) for edge in one.edges(digits)}
+    """Turns of a test that asks what holds for a time."""
     read, compare = reading_of(test, around)
-    if read(event) is None:
-        return set()
+
+    def held(at: datetime) -> bool | None:
+        value = read(replace(event, at=at))
+        return None if value is None else compare(value)
+
     return {
         edge.astimezone(UTC)
-        for edge in edges
-        if starts < edge < ends and compare(replace(event, at=edge - _STEP)) is not compare(replace(event, at=edge))
+        for edge in edges_of(test, around, event)
+        if starts < edge < ends and held(edge - _STEP) is not held(edge)
     }
+
+
+def edges_of(test: Test, around: Surroundings, event: Any) -> set[datetime]:
+    """Instants at which a test that asks what holds for a time may turn over for an event, whose own time does not
+    matter: edges of trips of the person, of the other party in lists and the directory, of numbers of the line."""
+    if test.field == "on_trip":
+        return {edge for trip in (around.trips or {}).get(event.person_id, ()) for edge in trip[:2]}
+    if test.field == "line":
+        return set(_edges(around.line_numbers.get(event.line_id, ())))
+    if test.field == "directory":
+        sets = [around.directory]
+    else:
+        sets = [around.number_lists.get(str(value)) for value in test.values]
+    digits = event.other_party.removeprefix("+")
+    return {edge for one in sets if isinstance(one, NumberSet) for edge in one.edges(digits)}
+
+
+def number_edges(around: Surroundings) -> set[datetime]:
+    """Instants at which any number may come into a list, the directory or to a line, or leave."""
+    sets = [around.directory, *around.number_lists.values()]
+    found = {edge for one in sets if isinstance(one, NumberSet) for edge in one.all_edges()}
+    return found.union(*map(_edges, around.line_numbers.values()))
+
+
+def _edges(held: Iterable[Entry]) -> Iterator[datetime]:
+    return (edge for one in held for edge in (one.starts, one.ends) if edge is not None)
 
 
 def _candidates(test: Test, starts: datetime, ends: datetime, clock: ZoneInfo) -> Iterable[datetime]:

@@ -1,7 +1,7 @@
 """Loads the rules of who pays with all that they refer to: once a configuration version, only what they ask for.
 
 Reads only. What is loaded is as it stands now; a replay says `as_of`, the charge sequence of a charge, and gets trips,
-lists and profiles as they stood when that was charged.
+lists, profiles, numbers and devices as they were known when that was charged.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import F, Q, QuerySet
 
-from balances.models import Contract, DeclaredField, Device, Line, LineProfile, PersonAssignment, Zone
-from policies.conditions import Catalogue, Declared, Entry, Kind, NumberSet, Surroundings
+from balances.models import Contract, DeclaredField, KnownDevice, KnownNumber, LineProfile, PersonAssignment, Zone
+from policies.conditions import Catalogue, Declared, Entry, Kind, NumberSet, Surroundings, fields_read
 from policies.conditions.fields import Trip as TripSpan
 from policies.conditions.places import country_of
 from policies.models import NumberListEntry, PolicyState, SteeringVersion, Trip
@@ -24,6 +24,9 @@ from policies.steering.book import SteeringBook
 from policies.steering.outcomes import BEGINNING, NEVER, StandingVersion
 from policies.steering.rules import Terms, terms_from_json
 
+#: Fields that read what is known of devices and of numbers of lines.
+OF_DEVICES = frozenset({"device.ownership", "device.model", "device.type"})
+OF_NUMBERS = frozenset({"directory", "line"})
 #: Whose line it is, and when: (from, until, person), in order of time.
 Users = tuple[tuple[datetime, datetime, int], ...]
 
@@ -69,6 +72,14 @@ def terms_of(version: SteeringVersion, catalogue: Catalogue | None = None) -> Te
     return terms_from_json(version.rules, version.default, version.missing, catalogue=known)
 
 
+def fields_ever_read(enterprise_id: int) -> frozenset[str]:
+    """All fields that any rule of an enterprise read that was ever published."""
+    versions = SteeringVersion.objects.filter(enterprise_id=enterprise_id).exclude(state=PolicyState.DRAFT)
+    catalogue = catalogue_of(enterprise_id)
+    rules = (rule for version in versions for rule in terms_of(version, catalogue).rules)
+    return frozenset[str]().union(*(fields_read(rule.when) for rule in rules))
+
+
 def catalogue_of(enterprise_id: int) -> Catalogue:
     """The fields that rules of an enterprise may ask for: the built-in ones, its operator's, and its own."""
     rows = DeclaredField.objects.filter(operator__enterprises=enterprise_id).filter(
@@ -90,21 +101,19 @@ def surroundings(enterprise_id: int, fields: frozenset[str], *, as_of: int | Non
     )
     home_country = next((country_of(networks[0]) for *_, is_home, networks in zones if is_home and networks), "")
     devices: dict[str, tuple[str, ...]] = {}
-    if fields & {"device.ownership", "device.model", "device.type"}:
-        rows = Device.objects.filter(enterprise_id=enterprise_id).values_list(
-            "imei", "ownership", "model", "device_type"
-        )
-        devices = {imei[:14]: tuple(facts) for imei, *facts in rows.iterator()}
-    directory = None
-    if "directory" in fields:
-        directory = frozenset(Line.objects.filter(enterprise_id=enterprise_id).values_list("msisdn", flat=True))
+    if fields & OF_DEVICES:
+        rows = _known(KnownDevice.objects.filter(enterprise_id=enterprise_id), as_of)
+        facts_of = rows.values_list("imei", "ownership", "model", "device_type")
+        devices = {imei[:14]: tuple(facts) for imei, *facts in facts_of.iterator()}
+    numbers = _numbers(enterprise_id, as_of) if fields & OF_NUMBERS else {}
     contracts = Contract.objects.filter(enterprise_id=enterprise_id).order_by("starts_at")
     return Surroundings(
         zone_ids={code: zone_id for zone_id, code, *_ in zones},
         home_ids=frozenset(zone_id for zone_id, _, is_home, _ in zones if is_home),
         devices=devices,
         home_country=home_country,
-        directory=directory,
+        directory=NumberSet(one for held in numbers.values() for one in held) if "directory" in fields else None,
+        line_numbers=numbers if "line" in fields else {},
         number_lists=_number_lists(enterprise_id, as_of) if "list" in fields else {},
         trips=_trips(enterprise_id, as_of) if "on_trip" in fields else None,
         holiday_calendars=holidays.calendars_of(enterprise_id, home_country) if "holiday" in fields else (),
@@ -117,8 +126,17 @@ def surroundings(enterprise_id: int, fields: frozenset[str], *, as_of: int | Non
 def _known(rows: QuerySet[Any], as_of: int | None) -> QuerySet[Any]:
     """Rows that hold now, or that held when a charge of that sequence was made."""
     if as_of is None:
-        return rows.filter(removed_at__isnull=True)
+        return rows.filter(removed_sequence__isnull=True)
     return rows.filter(Q(removed_sequence__isnull=True) | Q(removed_sequence__gte=as_of), added_sequence__lt=as_of)
+
+
+def _numbers(enterprise_id: int, as_of: int | None) -> Mapping[int, tuple[Entry, ...]]:
+    """The numbers of each line, and when it had them."""
+    found: dict[int, tuple[Entry, ...]] = {}
+    rows = _known(KnownNumber.objects.filter(enterprise_id=enterprise_id), as_of)
+    for line_id, number, *times in rows.values_list("line_id", "number", "during__startswith", "during__endswith"):
+        found[line_id] = (*found.get(line_id, ()), Entry(str(number), False, *times))
+    return found
 
 
 def _number_lists(enterprise_id: int, as_of: int | None) -> Mapping[str, NumberSet]:

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-from balances.models import AccountPath, ChargeLine, LineProfile, LineTag, UsagePart
+from balances.models import AccountPath, ChargeLine, KnownDevice, KnownNumber, LineProfile, LineTag, UsagePart
 from balances.models.counters import Payer
+from policies.conditions.catalogue import PROFILE
 from policies.models import NumberListEntry, SteeringVersion, Trip
+from policies.steering.loading import OF_DEVICES, OF_NUMBERS
 from policies.steering.replay import StoredEvent, StoredLine, StoredRecord
 
 BATCH = 10_000
@@ -116,13 +118,20 @@ def paths(enterprise_id: int) -> dict[int, tuple[int, ...]]:
     return {path_id: tuple(account_ids) for path_id, account_ids in rows}
 
 
-def book_turns(enterprise_id: int) -> list[int]:
-    """The charge sequences after which charges knew other rules, or other trips, lists or profiles that rules read."""
+def book_turns(enterprise_id: int, fields: frozenset[str]) -> list[int]:
+    """The charge sequences after which charges knew other rules, or other facts of the fields that any of them read."""
     found: set[int | None] = set()
     versions = SteeringVersion.objects.filter(enterprise_id=enterprise_id)
     for pair in versions.values_list("published_sequence", "retired_sequence"):
         found.update(pair)
-    for model in (Trip, NumberListEntry, LineProfile):
+    facts: list[tuple[Any, bool]] = [
+        (Trip, "on_trip" in fields),
+        (NumberListEntry, "list" in fields),
+        (LineProfile, any(name.startswith(PROFILE) for name in fields)),
+        (KnownNumber, bool(fields & OF_NUMBERS)),
+        (KnownDevice, bool(fields & OF_DEVICES)),
+    ]
+    for model in [model for model, is_read in facts if is_read]:
         rows = model.objects.filter(enterprise_id=enterprise_id)
         for pair in rows.values_list("added_sequence", "removed_sequence").iterator():
             found.update(pair)

@@ -31,7 +31,7 @@ from policies.conditions.times import is_civil
 from policies.decision import Context
 from policies.steering.outcomes import NOBODY_SAYS, Outcome, StandingVersion
 from policies.steering.rules import REFUSE, Missing
-from policies.steering.sieves import Sieves, lists_move
+from policies.steering.sieves import Sieves
 
 #: How far a segment is looked for to each side of an instant.
 AHEAD = timedelta(hours=36)
@@ -109,7 +109,7 @@ class Segment:
         self._sure = sure
         #: What is decided by sieves alone: by the rules that are let through, and those of them that are unknown.
         self._answers: dict[tuple[int, int], Decided] = {}
-        #: Whether a rule asks for what may turn over within the segment for some events: numbers in lists, trips.
+        #: Whether a rule asks for what may turn over within the segment for some events: numbers, trips.
         self.asks_lists, self.asks_trips = bool(left & rules.ask_lists), bool(left & rules.ask_trips)
         self.has_moving = self.asks_lists or self.asks_trips
 
@@ -175,7 +175,7 @@ class Segment:
         return bits
 
     def turns_of(self, context: Context, starts: datetime, ends: datetime, zone: ZoneInfo) -> list[datetime]:
-        """Where trips of the person or lists with the other party turn over within the segment."""
+        """Where trips of the person, or what numbers belong to, turn over within the segment."""
         rules = self._rules
         found: set[datetime] = set()
         for bit, asked in rules.asked.items():
@@ -199,7 +199,7 @@ class Rules:
         self._candidates = [(one.bit, one, Decided(one.outcome)) for one in candidates]
         self.places = {one.bit: place for place, one in enumerate(candidates)}
         self.asked = dict[int, _Asked]()
-        #: Sets of the rules that read numbers in lists, trips, and time.
+        #: Sets of the rules that read numbers that come and go (in lists, in the directory, of lines), trips, and time.
         self.ask_lists = self.ask_trips = self._ask_time = 0
         clocked: set[Test] = set()
         for bit, one, decided in self._candidates:
@@ -207,7 +207,7 @@ class Rules:
                 continue
             self.asked[bit] = _Asked(one.node, decided, around)
             fields = fields_read(one.node)
-            self.ask_lists |= bit if "list" in fields and lists_move(around) else 0
+            self.ask_lists |= bit if fields & sieves.moving else 0
             self.ask_trips |= bit if "on_trip" in fields else 0
             if tests := [test for test in tests_of(one.node) if is_civil(test)]:
                 self._ask_time |= bit

@@ -10,16 +10,23 @@ of rules: see `steering_decide` in docs/scaling.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
 
-from policies.conditions import AllOf, Node, NumberSet, Surroundings, compile_known, fields_read
+from policies.conditions import AllOf, Node, NumberSet, Surroundings, Test, compile_known, fields_read, tests_of
 from policies.conditions.catalogue import PREFIX
+from policies.conditions.fields import Numbers
 from policies.conditions.radio import ATTRIBUTES as RADIO_ATTRIBUTES
+from policies.conditions.times import FOR_A_TIME, edges_of
 from policies.decision import Context
 
 #: Values of which a sieve knows what they let through, at most.
 VALUES_KEPT = 20_000
+#: Times between which a value may be let through or not, at most; one with more of them is always let through.
+EDGES_MOST = 20
+_BEFORE = datetime.min.replace(tzinfo=UTC)
 
 Knows = Callable[[Any], bool | None]
 #: Gives all that a field reads of a usage record and its line, as one hashable value.
@@ -27,7 +34,8 @@ KeyReader = Callable[[Any, int], Any]
 
 _OF_USAGE: dict[str, str] = {
     "network": "visited_network", "country": "visited_network", "other_party": "other_party", "list": "other_party",
-    "device.imei": "imei", "device.ownership": "imei", "device.model": "imei", "device.type": "imei",
+    "directory": "other_party", "device.imei": "imei", "device.ownership": "imei", "device.model": "imei",
+    "device.type": "imei",
 }  # fmt: skip
 #: Attributes of the network's message that a field reads.
 _ATTRIBUTES: dict[str, tuple[str, ...]] = {
@@ -82,6 +90,32 @@ class Sieve:
         return passing, unknown
 
 
+class _TimedSieve(Sieve):
+    """One of a field that asks what holds for a time: a value lets through what it lets through at any time."""
+
+    __slots__ = ("_tests",)
+
+    def __init__(self, key_of: KeyReader):
+        super().__init__(key_of)
+        self._tests: dict[Test, Surroundings] = {}
+
+    def add(self, bit: int, part: Node, around: Surroundings) -> None:
+        """Take in a rule."""
+        super().add(bit, part, around)
+        self._tests |= dict.fromkeys(tests_of(part), around)
+
+    def _find(self, usage: Any, line_id: int, context: Context) -> tuple[int, int]:
+        edges = set[datetime]().union(*(edges_of(test, around, context) for test, around in self._tests.items()))
+        if len(edges) > EDGES_MOST:
+            return self.all, 0
+        passing, unknown = 0, self.all
+        for at in (_BEFORE, *edges):
+            found = super()._find(usage, line_id, replace(context, at=at))
+            passing |= found[0]
+            unknown &= found[1]
+        return passing, unknown
+
+
 class _MessageSieve(Sieve):
     """Several fields of the network's message at once: messages that say the same take one look for all of them."""
 
@@ -105,12 +139,14 @@ class _MessageSieve(Sieve):
 class Sieves:
     """Those of all rules of a book, each with its bit; `free`: the rules that have no part for one.
 
-    `parts`: by rule the part of its condition that its sieve looks at.
+    `parts`: by rule the part of its condition that its sieve looks at, where that tells for all times whether it holds.
+    `moving`: fields that ask for numbers which come into lists or the directory, or to a line, at some time, or leave.
     """
 
     def __init__(self, rules: Iterable[tuple[int, Node]], around: Surroundings):
         self.free = 0
         self.parts: dict[int, Node] = {}
+        self.moving = _moving(around)
         self._by_field: dict[str, Sieve] = {}
         for bit, node in rules:
             self._add(bit, node, around)
@@ -129,11 +165,12 @@ class Sieves:
                 continue
             (name,) = fields
             sieve = self._by_field.get(name)
-            if sieve is None and (key_of := _key_reader(name, around)) is not None:
-                sieve = self._by_field[name] = Sieve(key_of)
+            if sieve is None and (key_of := _key_reader(name)) is not None:
+                sieve = self._by_field[name] = (_TimedSieve if name in FOR_A_TIME else Sieve)(key_of)
             if sieve is not None:
                 sieve.add(bit, part, around)
-                self.parts[bit] = part
+                if name not in self.moving:
+                    self.parts[bit] = part
                 return
         self.free |= bit
 
@@ -142,14 +179,22 @@ class Sieves:
         return [sieve for sieve in self._all if sieve.all & rules]
 
 
-def lists_move(around: Surroundings) -> bool:
-    """Whether numbers come into lists, or leave them, at some time."""
-    return not all(isinstance(one, NumberSet) and one.is_timeless for one in around.number_lists.values())
+def _moving(around: Surroundings) -> frozenset[str]:
+    found = {
+        "list": any(not _is_timeless(one) for one in around.number_lists.values()),
+        "directory": around.directory is not None and not _is_timeless(around.directory),
+        "line": any(one.starts or one.ends for held in around.line_numbers.values() for one in held),
+    }
+    return frozenset(name for name, moves in found.items() if moves)
 
 
-def _key_reader(name: str, around: Surroundings) -> KeyReader | None:
-    """The reader of a field; None of those that depend on time or on more than the record and its line."""
-    if name in _OF_USAGE and (name != "list" or not lists_move(around)):
+def _is_timeless(numbers: Numbers) -> bool:
+    return isinstance(numbers, NumberSet) and numbers.is_timeless
+
+
+def _key_reader(name: str) -> KeyReader | None:
+    """The reader of a field; None of those that depend on more than the record and its line."""
+    if name in _OF_USAGE:
         of_usage = attrgetter(_OF_USAGE[name])
         return lambda usage, _: of_usage(usage)
     if name == "line" or name.startswith("profile."):

@@ -16,11 +16,12 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 
 from balances import units as arithmetic
-from balances.models import Line, LineTag
+from balances.models import LineTag
 from balances.models.counters import Grain, OwnerKind, Payer
 from balances.units import Service
-from policies.conditions import ALWAYS, NumberSet, Traced, compile_known, trace
+from policies.conditions import ALWAYS, Traced, compile_known, trace
 from policies.conditions.places import country_of, zone_of
+from policies.conditions.times import number_edges
 from policies.decision import Context
 from policies.models import BudgetMeasure, SteeringVersion
 from policies.steering import loading
@@ -130,14 +131,9 @@ class Steering:
         if self._reads_profile:
             self._profiles = loading.profiles(self.enterprise_id, as_of=as_of)
         self.reads_use = bool(fields & {"used", "spent"})
-        self._numbers: dict[int, str] = {}
-        if "line" in fields:
-            lines = Line.objects.filter(enterprise_id=self.enterprise_id)
-            self._numbers = dict(lines.values_list("id", "msisdn"))
         self._rules: dict[tuple[int, frozenset[str], int, int], Rules | None] = {}
         self._there: dict[str, ZoneInfo | None] = {}
-        lists = [] if book is None else [one for one in book.around.number_lists.values() if isinstance(one, NumberSet)]
-        self._turns_of_lists = _texts({edge for one in lists for edge in one.all_edges()})
+        self._turns_of_lists = _texts(number_edges(book.around)) if book is not None else []
 
     @classmethod
     def load(
@@ -225,7 +221,7 @@ class Steering:
             service=service, zone_id=zone_id, units=units, at=at.astimezone(stretch.zone), line_id=line_id,
             tags=self._tags.get(line_id, _NO_TAGS), device=usage.imei, visited_network=usage.visited_network,
             other_party=usage.other_party, attributes=usage.attributes, person_id=person_id or 0,
-            line_number=self._numbers.get(line_id, ""), used_so_far=used, spent_so_far=spent,
+            used_so_far=used, spent_so_far=spent,
             profile=self._profiles.get(line_id) if self._reads_profile else None,
         )  # fmt: skip
 
@@ -359,7 +355,7 @@ class Steering:
             steered, segment = self.steer(cursor, rules, usage, line_id, service, zone_id, units, stretch, here)
             outcome, person_id = steered.outcome, steered.person_id
             edges = [ends, segment.ends_text]
-            if segment.has_moving:
+            if segment.has_moving and self.turns_over(segment, line_id, here, min(edges)):
                 at = parse_canonical(here)
                 user_id = self.user_of(line_id, here)  # also where the company pays: a trip of theirs may end
                 context = self._context(usage, at, line_id, user_id, service, zone_id, units, stretch, cursor)

@@ -1,8 +1,8 @@
 """Decides again who pays for stored usage, with the code that decides while charging, and budgets in memory.
 
-Owns: what was known at each charge (rules, tags, trips, lists, profiles, users, contract), and running replays over the
-stream of stored events. Reads only. What differs is `policies.steering.replay`'s matter. Neither limits nor policies
-are asked: what they refused or left to people is taken as it was stored.
+Owns: what was known at each charge (rules, tags, trips, lists, profiles, numbers, devices, users, contract), and
+running replays over the stream of stored events. Reads only. What differs is `policies.steering.replay`'s matter.
+Neither limits nor policies are asked: what they refused or left to people is taken as it was stored.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ class LiveReplay:
     def __init__(self, enterprise_id: int, *, since: datetime, counts_use: bool):
         self._counts_use = counts_use
         self.report, self._since, self._enterprise_id = Report(), since, enterprise_id
-        self._book_turns = replaying.book_turns(enterprise_id)
+        self._book_turns = replaying.book_turns(enterprise_id, loading.fields_ever_read(enterprise_id))
         self._tag_turns = replaying.tag_turns(enterprise_id)
         self._era, self._tagged = -1, 0
         self.steering = SteeringInMemory(enterprise_id, None)

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from balances import contracts, inventory, personal, personal_tariffs, profiles, tags
-from balances.models import Contract, Person, PersonalTariff, UsageRecord
+from balances.models import Contract, Device, Person, PersonalTariff, UsageRecord
+from balances.models.accounts import NumberKind
 from balances.personal_tariffs import AllowanceRow, RateRow
 from balances.units import SERVICES_BY_NAME, Service
 from policies.models import Limit, SteeringVersion
@@ -221,10 +222,27 @@ class People:
         tags.set_tags(line=self.world.lines[line], tags=[tag], actor=ACTOR, at=BEGAN)
 
     def device(self, imei: str, ownership: str, model: str, device_type: str = "unknown") -> None:
-        inventory.add_device(
-            enterprise=self.world.enterprise, imei=imei, model=model, ownership=ownership, device_type=device_type,
-            actor=ACTOR, at=BEGAN,
+        facts = {"model": model, "ownership": ownership, "device_type": device_type, "actor": ACTOR, "at": BEGAN}
+        if known := Device.objects.filter(enterprise=self.world.enterprise, imei=imei).first():
+            inventory.update_device(device=known, **facts)
+        else:
+            inventory.add_device(enterprise=self.world.enterprise, imei=imei, **facts)
+
+    def hire(self, account: str, number: str, since: str) -> None:
+        """Put one more line into service."""
+        inventory.add_line(
+            enterprise=self.world.enterprise, account=self.world.accounts[account], msisdn=number,
+            assigned_from=instant(since), actor=ACTOR, at=START,
         )  # fmt: skip
+
+    def renumber(self, line: str, number: str, since: str) -> None:
+        inventory.change_number(
+            line=self.world.lines[line], kind=NumberKind.MSISDN, number=number, from_at=instant(since), actor=ACTOR,
+            at=START,
+        )  # fmt: skip
+
+    def retire(self, line: str, since: str) -> None:
+        inventory.set_line_status(line=self.world.lines[line], status="retired", actor=ACTOR, at=instant(since))
 
     def declare(self, name: str, kind: str) -> None:
         declared.declare(operator=self.world.operator, name=name, kind=kind, label=name, actor=ACTOR, at=BEGAN)
@@ -251,6 +269,9 @@ _FACTS: list[tuple[str, Callable[..., None]]] = [
     (r"tariff (\w+) from (.+): (\w+) (\d+)", People.reprice),
     (r"tag of (\w): (\w+)", People.tag),
     (r"profile of (\w): (\w+)=(.+)", People.profile),
+    (r"line on (\w+): (\d+) from (.+)", People.hire),
+    (r"number of (\w): (\d+) from (.+)", People.renumber),
+    (r"line (\w) is retired from (.+)", People.retire),
     (r"device (\d+): (\w+) (.+?)(?:, a (\w+))?", People.device),
     (r"trip of (\w+): ([A-Z, ]+) from (.+) until (.+)", People.travel),
     (r"list (\w+): (.+)", People.list_numbers),
@@ -275,18 +296,24 @@ _EVENT = re.compile(
 
 @dataclass(frozen=True)
 class Event:
-    """A record, as it is sent, and when it is charged; or that a contest of another one is upheld."""
+    """A record, as it is sent, and when it is charged; that a contest of another one is upheld; or a fact that only
+    holds once the events before were charged."""
 
     name: str
     sent: dict[str, Any]
     at: datetime
     contest_of: str = ""
+    fact: str = ""
 
 
 def events(text: str) -> list[Event]:
-    """ "x: a data 40 03-14 17:00 to 21:00, in 20801, other party 49, imei 35, apn=corp; c: contest of x is upheld"."""
+    """ "x: a data 40 03-14 17:00 to 21:00, in 20801, other party 49, imei 35, as 49, apn=corp; then tag of a: board;
+    c: contest of x is upheld"."""
     found: list[Event] = []
     for statement in statements(text):
+        if statement.startswith("then "):
+            found.append(Event("", {}, START, fact=statement.removeprefix("then ")))
+            continue
         if contest := re.fullmatch(r"(\w+): contest of (\w+) is upheld", statement):
             of = next(event for event in found if event.name == contest[2])
             found.append(Event(contest[1], of.sent, of.at, contest[2]))
@@ -310,6 +337,8 @@ def events(text: str) -> list[Event]:
                 sent["visited_network"] = one.removeprefix("in ")
             elif one.startswith("other party "):
                 sent["other_party"] = one.removeprefix("other party ")
+            elif one.startswith("as "):
+                sent["msisdn"] = one.removeprefix("as ")
             else:
                 assert one.startswith("imei "), f"no such thing of an event: {one}"
                 sent["imei"] = one.removeprefix("imei ")
@@ -317,8 +346,12 @@ def events(text: str) -> list[Event]:
     return found
 
 
-def deliver(world: World, event: Event) -> None:
+def deliver(people: People, event: Event) -> None:
     """Deliver and charge an event; a contest is filed and upheld, its correction charged, the money given back."""
+    world = people.world
+    if event.fact:
+        people.hold(event.fact)
+        return
     if event.contest_of:
         usage = UsageRecord.objects.get(source_record_id=event.contest_of, payer=2)
         (contest,) = contests.file(usages=[usage], person=usage.person, reason="Work", actor="user:1", at=event.at)
@@ -341,7 +374,7 @@ _LEG = re.compile(
 
 def expected(case: Case) -> list[Leg]:
     """The legs that a case says."""
-    began = {event.name: event.sent["started_at"] for event in events(case.events)}
+    began = {event.name: event.sent["started_at"] for event in events(case.events) if event.name}
     found = []
     for statement in statements(case.legs):
         name, _, text = statement.partition(": ")

@@ -11,10 +11,11 @@ from policies import conditions
 from policies.conditions import FIELDS, Catalogue, Declared, Kind
 from policies.steering.rules import EVERY, OF
 from portal.charging.reasons import REASONS
+from portal.charging.steering_replaying import run_what_was_live
 from portal.management.commands.check_ledger import CHECKS
 from tests.charging.byod_cases import Case, cases, shown, statements, table
 from tests.charging.byod_world import People, charged, deliver, events, expected, parts, publish, spelt
-from tests.charging.small_world import World, rolled_back
+from tests.charging.small_world import BOUNDARIES, World, rolled_back
 
 CASES = cases()
 
@@ -42,9 +43,17 @@ def test_case(people: People, case: Case):
     people.hold(case.facts)
     publish(people.world, case.rules)
     for event in events(case.events):
-        deliver(people.world, event)
+        deliver(people, event)
     assert [spelt(leg) for leg in charged(people.world, case)] == [spelt(leg) for leg in expected(case)]
     assert faults(people.world) == []
+    if any(event.fact for event in events(case.events)):
+        report = run_what_was_live(enterprise_id=people.world.enterprise.id, since=BOUNDARIES[0], until=BOUNDARIES[-1])
+        assert (report.events, report.differing_events, report.differing_reasons) == (len(named(case)), 0, 0)
+
+
+def named(case: Case) -> set[str]:
+    """The events of a case that have a name: facts that come between them have none."""
+    return {event.name for event in events(case.events)} - {""}
 
 
 # --- the file -------------------------------------------------------------------------------------------------------

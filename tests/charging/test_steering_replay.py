@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from balances import contracts, inventory, personal, personal_tariffs, profiles, tags
-from balances.models import ContractVersion, PersonalAccount, UsagePart, UsageRecord
+from balances.models import ContractVersion, Line, PersonalAccount, UsagePart, UsageRecord
+from balances.models.accounts import LineStatus, NumberKind
 from balances.personal_tariffs import AllowanceRow, RateRow
 from balances.units import Service
 from policies.models import NumberListEntry, PolicyState, Steering, Trip
@@ -30,14 +32,20 @@ from tests.charging.test_limits import limit
 #: Two days before the clocks go forward, the second version of the contract begins, and the month turns.
 BEGINS = datetime.fromisoformat("2026-03-27T06:00:00+00:00")
 HOUR = timedelta(hours=1)
+NEW_NUMBER = "4917010000009"
 CALLED = ["4930123", "4930999", NUMBERS["b"], "112", ""]
 
 CONDITIONS = [
     "time within 08:00-18:00", "time within 22:00-06:00 at there", "weekday in (sat, sun)", "holiday is no",
     "roaming is yes", "country is FR", "service is data and apn is corporate", "application in (Teams, Outlook)",
-    "other_party starts 4930", "list is clients", "directory is yes", "tag is board", "tag in (board, field)",
-    "on_trip is yes", "profile.grade is senior", "used at_least 60", "spent at_least 400000", "rating_group is 7",
-    "device.imei starts 35", "units below 6", "not application is Teams", "zone is eu and not on_trip is yes",
+    "other_party starts 4930", "tag in (board, field)", "used at_least 60", "spent at_least 400000",
+    "rating_group is 7", "device.imei starts 35", "units below 6", "not application is Teams",
+    "zone is eu and not on_trip is yes", "line is 4917010000001", "",
+]  # fmt: skip
+#: What somebody changes about people, lines and devices in a life.
+OF_FACTS = [
+    "list is clients", "directory is yes", "tag is board", "on_trip is yes", "profile.grade is senior",
+    "device.ownership is personal",
 ]  # fmt: skip
 PARTS: list[Any] = [
     "corporate", "personal", "personal",
@@ -71,6 +79,7 @@ class Life:
         self.clients = number_lists.create(
             account=world.accounts["R"], code="clients", name="Clients", actor=ACTOR, at=START
         )
+        self.phone = inventory.add_device(enterprise=world.enterprise, imei="350000000000014", actor=ACTOR, at=BEGINS)
         limit(world, "N", 150, "steer_personal", at=BEGINS)
         limit(world, "S1", 90, "stop_now", at=BEGINS)
         self.tariff = personal_tariffs.create_tariff(
@@ -89,10 +98,10 @@ class Life:
         """Time passes, and somebody does something."""
         self.now += timedelta(minutes=chance.randrange(20, 240))
         acts: list[Callable[[random.Random], None]] = [
-            self.publish, self.publish, self.retire, self.undo, self.tag, self.profile, self.trip, self.number,
-            self.hand_on, self.account, self.contract,
+            self.publish, self.publish, self.publish, self.retire, self.undo, self.hand_on, self.account, self.contract,
         ]  # fmt: skip
-        chance.choice(acts)(chance)
+        facts = [self.tag, self.profile, self.trip, self.number, self.colleague, self.device]
+        chance.choice(chance.choice([acts, facts]))(chance)
 
     def use(self, chance: random.Random, most: int = 8) -> None:
         """Usage comes, some of it of the last days, some of it in sessions of hours."""
@@ -113,7 +122,7 @@ class Life:
             "source_record_id": f"u{self.names}", "msisdn": NUMBERS[chance.choice("aaabcd")],
             "service": chance.choice(["data", "data", "voice"]), "units": chance.randrange(0, 20), "started_at": at,
             "visited_network": chance.choice(["", "262", "20801", "310"]),
-            "imei": chance.choice(["", "35123456789012"]),
+            "imei": chance.choice(["", self.phone.imei]),
         }  # fmt: skip
         if ended is not None and ended >= at:
             sent["ended_at"] = ended
@@ -129,7 +138,8 @@ class Life:
     def publish(self, chance: random.Random) -> None:
         rules = [
             {
-                "name": f"Rule {chance.randrange(4)}{place}", "when": chance.choice([*CONDITIONS, ""]) or None,
+                "name": f"Rule {chance.randrange(4)}{place}",
+                "when": chance.choice(chance.choice([CONDITIONS, OF_FACTS])) or None,
                 "pays": chance.choice(PARTS), "fixed": chance.random() < 0.2,
             }
             for place in range(chance.randrange(1, 5))
@@ -188,6 +198,23 @@ class Life:
         line = self.world.lines[chance.choice("abc")]
         line.refresh_from_db()
         inventory.change_person(line=line, person=chance.choice([*self.people, None]), **self.doing)
+
+    def colleague(self, chance: random.Random) -> None:
+        """Who is called is hired, also backdated; or leaves."""
+        hired = Line.objects.filter(msisdn="4930123").exclude(status=LineStatus.RETIRED).first()
+        if hired is not None:
+            inventory.set_line_status(line=hired, status="retired", **self.doing)
+            return
+        began = self.now - timedelta(minutes=chance.randrange(0, 900))
+        with contextlib.suppress(inventory.AlreadyUsed):
+            inventory.add_line(
+                enterprise=self.world.enterprise, account=self.world.accounts["S"], msisdn="4930123",
+                assigned_from=began, **self.doing,
+            )  # fmt: skip
+
+    def device(self, chance: random.Random) -> None:
+        owner = chance.choice(["corporate", "personal"])
+        inventory.update_device(device=self.phone, model="", ownership=owner, device_type="phone", **self.doing)
 
     def account(self, chance: random.Random) -> None:
         person = chance.choice(self.people)
@@ -277,8 +304,8 @@ def test_a_long_life_is_decided_again_as_it_was(world: World, seed: int):
 
 
 def test_with_what_stands_now_it_would_be_seen_that_then_was_otherwise(world: World, monkeypatch: pytest.MonkeyPatch):
-    """The control: the same history, with rules, tags, trips, lists and profiles of its end."""
-    lived(world, 1)
+    """The control: the same history, with rules and facts of its end."""
+    lived(world, 2)
     as_at_the_end(monkeypatch)
     assert replayed(world).differing_events > 2
 
@@ -306,11 +333,29 @@ def _listed(life: Life) -> None:
     number_lists.add(numbers=life.clients, rows=[number_lists.EntryRow(1, "+4930123")], **life.doing)
 
 
+def _hired(life: Life) -> None:
+    since = {"assigned_from": START - timedelta(days=3), "actor": ACTOR, "at": START}
+    world = life.world
+    inventory.add_line(enterprise=world.enterprise, account=world.accounts["S"], msisdn="4930123", **since)
+
+
+def _renumbered(life: Life) -> None:
+    inventory.change_number(
+        line=life.world.lines["a"], kind=NumberKind.MSISDN, number=NEW_NUMBER, from_at=START - timedelta(hours=2),
+        **life.doing,
+    )  # fmt: skip
+
+
+def _bought(life: Life) -> None:
+    inventory.update_device(device=life.phone, model="", ownership="personal", device_type="phone", **life.doing)
+
+
 @pytest.mark.parametrize(
     ("condition", "change"),
     [
         ("tag is board", _tagged), ("profile.grade is senior", _graded), ("on_trip is yes", _travels),
-        ("list is clients", _listed),
+        ("list is clients", _listed), ("directory is yes", _hired), (f"line is {NEW_NUMBER}", _renumbered),
+        ("device.ownership is personal", _bought),
     ],
 )  # fmt: skip
 def test_what_was_changed_after_a_charge_is_not_known_to_it(
@@ -319,7 +364,8 @@ def test_what_was_changed_after_a_charge_is_not_known_to_it(
     life = Life(world)
     steer(world, "R", {"name": "One", "when": condition, "pays": "personal"}, effective_at=BOUNDARIES[0])
     for name in ("before", "after"):
-        event(world, name, "a", 5, START - HOUR, service="voice", other_party="4930123")
+        number = NEW_NUMBER if (name, change) == ("after", _renumbered) else NUMBERS["a"]
+        event(world, name, number, 5, START - HOUR, service="voice", other_party="4930123", imei=life.phone.imei)
         if name == "before":
             change(life)
     assert [split_of(name) for name in ("before", "after")] == [[("corporate", 5)], [("personal", 5)]]

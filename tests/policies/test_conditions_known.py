@@ -30,7 +30,8 @@ AROUND = Surroundings(
     frozenset({1}),
     {"35000000000001": ("personal", "", "")},
     home_country="DE",
-    directory=frozenset({"4930123456"}),
+    directory=NumberSet([Entry("4930123456", starts=NOW - DAY), Entry("33155", starts=NOW + DAY)]),
+    line_numbers={3: (Entry("491701111111", ends=NOW), Entry("491702222222", starts=NOW))},
     number_lists={
         "suppliers": NumberSet([Entry("4930", is_prefix=True), Entry("33155", starts=NOW + DAY)]),
         "family": NumberSet([Entry("+491701111111", ends=NOW + DAY)]),
@@ -49,7 +50,7 @@ EVENT = Context(
     other_party="+4930123456",
     attributes={"ratType": "EUTRA", "ratingGroup": 100, "app": "Teams", "app_category": "office", "level": "7"},
     person_id=7,
-    line_number="+491702222222",
+    line_id=3,
     used_so_far=500,
     spent_so_far=0,
     profile={"grade": "E3", "on_call": True, "limit": 20},

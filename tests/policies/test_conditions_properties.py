@@ -55,6 +55,8 @@ CATALOGUE = Catalogue(
     )
 )
 LISTED = (("4930", True, None, None), ("33155", False, T0 + 2 * HOUR, T0 + 9 * HOUR), ("491", True, None, T0 + HOUR))
+COLLEAGUES = (("4930123456", T0 - 9 * HOUR, T0 + 3 * HOUR), ("4930123456", T0 + 11 * HOUR, None), ("33155", None, None))
+OWN = {5: (("4917012", None, T0 + 4 * HOUR), ("4917099", T0 + 8 * HOUR, None)), 6: (("4917012", T0 + 4 * HOUR, None),)}
 TRIPS = {
     7: ((T0, T0 + 8 * HOUR, frozenset({"FR"})), (T0 + 10 * HOUR, T0 + 30 * HOUR, frozenset({"FR", "US"}))),
     9: ((T0 + 5 * HOUR, T0 + 20 * HOUR, frozenset()), (T0, T0 + 12 * HOUR, frozenset({"FR"}))),
@@ -64,7 +66,10 @@ AROUND = Surroundings(
     frozenset({1}),
     {"35000000000001": ("personal", "iPhone 17", "phone"), "35000000000002": ("corporate", "", "")},
     home_country="DE",
-    directory=frozenset({"4930123456"}),
+    directory=NumberSet(Entry(digits, False, *times) for digits, *times in COLLEAGUES),
+    line_numbers={
+        line_id: tuple(Entry(digits, False, *times) for digits, *times in held) for line_id, held in OWN.items()
+    },
     number_lists={"suppliers": NumberSet(Entry(*entry) for entry in LISTED)},
     trips=TRIPS,
     holiday_calendars=((datetime(2020, 1, 1, tzinfo=UTC), "DE-BY"),),
@@ -178,7 +183,7 @@ events = st.builds(
         level=(3, "4", 4.5, True), vpn=(True, "no", "x", 1), size=(5, 4.5, "5", None),
     ),
     person_id=st.sampled_from([0, 7, 8, 9]),
-    line_number=st.sampled_from(["", "+4917012"]),
+    line_id=st.sampled_from([0, 5, 6]),
     used_so_far=st.sampled_from([None, 0, 5]),
     spent_so_far=st.sampled_from([None, 7]),
     profile=st.none() | _sometimes(manager=("+4930123456", 49), team=("red", ""), grade=(7, "e3"), limit=(0, 9, "9")),
@@ -250,9 +255,7 @@ def _plain(test, event):
         return (anywhere or any(country in trip[2] for trip in now)) is wanted[0]
     if test.field == "list":
         held = "suppliers" in wanted and any(
-            (dialled.startswith(digits) if is_prefix else dialled == digits)
-            and (starts is None or starts <= event.at)
-            and (ends is None or event.at < ends)
+            (dialled.startswith(digits) if is_prefix else dialled == digits) and _during(event.at, starts, ends)
             for digits, is_prefix, starts, ends in LISTED
         )
         return None if not dialled else held or (None if "nowhere" in wanted else False)
@@ -273,9 +276,10 @@ def _plain(test, event):
         "network": event.visited_network,
         "device.ownership": device[0],
         "device.model": device[1] or None,
-        "line": event.line_number.lstrip("+") or None,
+        "line": next((digits for digits, *times in OWN.get(event.line_id, ()) if _during(event.at, *times)), None),
         "other_party": dialled or None,
-        "directory": dialled == "4930123456" if dialled else None,
+        "directory": any(dialled == digits and _during(event.at, *times) for digits, *times in COLLEAGUES)
+            if dialled else None,
         "apn": said.get("apn") if isinstance(said.get("apn"), str) and said.get("apn") else None,
         "radio": None if said.get("rat") is True else _RADIO.get(str(said.get("rat", said.get("ratType"))).lower(),
             _RADIO.get(said.get("rat"))),
@@ -294,6 +298,10 @@ def _plain(test, event):
     if isinstance(value, str):
         value, wanted = value.lower(), [str(one).lower() for one in wanted]
     return _COMPARE[test.op](value, wanted)
+
+
+def _during(at, starts, ends):
+    return (starts is None or starts <= at) and (ends is None or at < ends)
 
 
 # --- what is held against it ----------------------------------------------------------------------------------------
@@ -398,8 +406,8 @@ def test_every_turn_about_a_change_of_the_clock_is_found(zone, changes):
 
 
 @settings(max_examples=150, deadline=None)
-@given(_tests(("on_trip", "list")), events)
-def test_edges_of_trips_and_of_numbers_in_lists_are_turns_of_an_event(test, event):
+@given(_tests(("on_trip", "list", "directory", "line")), events)
+def test_edges_of_trips_and_of_numbers_that_come_and_go_are_turns_of_an_event(test, event):
     compare = compile_known(test, AROUND)
     instants = [T0 - HOUR + timedelta(minutes=30 * number) for number in range(80)]
     held = [compare(replace(event, at=at)) for at in instants]
@@ -430,8 +438,7 @@ _attributes = st.one_of(
 @given(conditions, events, _attributes, _attributes, st.text(max_size=20), st.text(max_size=20))
 def test_whatever_an_event_holds_nothing_raises(node, event, attributes, profile, number, network):
     hostile = replace(
-        event, attributes=attributes, profile=profile, other_party=number, line_number=number, visited_network=network,
-        device=number,
+        event, attributes=attributes, profile=profile, other_party=number, visited_network=network, device=number,
     )  # fmt: skip
     held = compile_known(node, AROUND)(hostile)
     assert held in (True, False, None)

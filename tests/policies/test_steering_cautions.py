@@ -195,6 +195,9 @@ def test_a_declared_field_is_read_by_its_kind_and_stays_what_rules_took_it_for(c
     assert (field.kind, field.label) == ("number", "Grade")
     with pytest.raises(declared.DeclaredInUse):
         declared.withdraw(field=field, **DOING)
+    publishing.retire(steering=version.steering, reason="test", **DOING)
+    with pytest.raises(declared.DeclaredInUse, match="asks for profile"):  # late usage and replays still read it
+        declared.withdraw(field=field, **DOING)
     other = declared.declare(kind="flag", label="Board", **doing | {"name": "attributes.board"})
     declared.withdraw(field=other, **DOING)
     assert cast.operator.declared_fields.count() == 1

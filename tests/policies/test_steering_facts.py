@@ -5,8 +5,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from balances import inventory
 from balances.errors import Refused
-from balances.models import AuditEvent, ChargingState, Contract
+from balances.models import AuditEvent, ChargingState, Contract, KnownDevice, KnownNumber
+from balances.models.accounts import NumberKind
 from policies.conditions.places import country_of
 from policies.models import NumberList, NumberListEntry, Trip
 from policies.steering import holidays, number_lists, publishing, trips
@@ -14,7 +16,7 @@ from policies.steering.holidays import HolidaysRefused
 from policies.steering.loading import surroundings
 from policies.steering.number_lists import EntryRow, ListRefused
 from policies.steering.trips import TripRefused
-from tests.cast import ACTOR, NOW, Cast
+from tests.cast import ACTOR, NOW, Cast, imei
 
 DOING = {"actor": ACTOR, "at": NOW}
 DAY = timedelta(days=1)
@@ -73,6 +75,56 @@ def test_holidays_are_those_that_were_set_else_those_of_the_contracts_country(ca
     assert calendars() == {country_of("26207")}, "of the home network, where the contract's clock is of no country"
     acts = AuditEvent.objects.filter(action="enterprise.holidays_set").order_by("id").values_list("detail", flat=True)
     assert list(acts) == [{"from": "", "to": "DE-BY"}, {"from": "DE-BY", "to": ""}]
+
+
+def test_whatever_changes_a_device_charges_know_it_from_then_on(cast: Cast):
+    enterprise = cast.aurora.enterprise
+
+    def facts(as_of: int | None = None) -> list[tuple[str, ...] | None]:
+        known = surroundings(enterprise.id, frozenset({"device.model"}), as_of=as_of).devices
+        return [known.get(imei(number)[:14]) for number in (7_001, 7_002)]
+
+    at_sequence(cast, 10)
+    one = inventory.add_device(enterprise=enterprise, imei=imei(7_001), model="Old", **DOING)
+    at_sequence(cast, 20)
+    inventory.load_devices(enterprise=enterprise, rows=[inventory.DeviceRow(1, imei(7_002), "X", "personal")], **DOING)
+    inventory.update_device(device=one, model="New", ownership="personal", device_type="phone", **DOING)
+    other = ("personal", "X", "unknown")
+    assert [facts(10), facts(11), facts(20)] == [[None, None], *[[("corporate", "Old", "unknown"), None]] * 2]
+    assert facts(21) == facts() == [("personal", "New", "phone"), other]
+    one.delete()
+    assert (facts(), facts(21)) == ([None, other], [None, other]), "taken away before any charge after 20"
+    assert not KnownDevice.objects.filter(imei=imei(7_001), removed_sequence__isnull=True).exists()
+
+
+def test_whatever_changes_a_number_charges_know_it_from_then_on(cast: Cast):
+    aurora = cast.aurora
+    first, second, third = "491718880001", "491718880002", "491718880003"
+
+    def held(as_of: int | None = None) -> dict[str, list[tuple[datetime | None, datetime | None]]]:
+        known = surroundings(aurora.enterprise.id, frozenset({"line"}), as_of=as_of).line_numbers
+        found: dict[str, list[tuple[datetime | None, datetime | None]]] = {}
+        for one in (one for numbers in known.values() for one in numbers if one.digits.startswith("49171888000")):
+            found.setdefault(one.digits, []).append((one.starts, one.ends))
+        return {digits: sorted(times) for digits, times in found.items()}
+
+    at_sequence(cast, 10)
+    line = inventory.add_line(
+        enterprise=aurora.enterprise, account=aurora.root, msisdn=first, imsi="262079999999999",
+        assigned_from=NOW - 9 * DAY, **DOING,
+    )  # fmt: skip
+    at_sequence(cast, 20)
+    rows = [inventory.LineRow(1, third, "NORTH", assigned_from=NOW - DAY)]
+    assert inventory.load_lines(enterprise=aurora.enterprise, rows=rows, **DOING).created == 1
+    change = {"line": line, "kind": NumberKind.MSISDN, "number": second}
+    inventory.change_number(from_at=NOW - 5 * DAY, **change, **DOING)
+    at_sequence(cast, 30)
+    inventory.set_line_status(line=line, status="retired", **DOING)
+    assert [held(10), held(20)] == [{}, {first: [(NOW - 9 * DAY, None)]}]
+    later = {first: [(NOW - 9 * DAY, NOW - 5 * DAY)], third: [(NOW - DAY, None)]}
+    assert held(30) == later | {second: [(NOW - 5 * DAY, None)]}
+    assert held(31) == held() == later | {second: [(NOW - 5 * DAY, NOW)]}
+    assert not KnownNumber.objects.filter(number=262079999999999).exists()
 
 
 def test_a_trip_is_declared_once_and_no_more_than_fit(cast: Cast, monkeypatch: pytest.MonkeyPatch):

@@ -14,7 +14,7 @@ from policies.steering.book import SteeringBook
 from policies.steering.outcomes import BEGINNING, NEVER, StandingVersion
 from policies.steering.rules import COMPANY_PAYS, REFUSE, SteeringRule, Terms
 from policies.steering.sieves import Sieve
-from tests.policies.test_conditions_properties import AROUND, BERLIN, conditions, events
+from tests.policies.test_conditions_properties import AROUND, BERLIN, HOUR, T0, conditions, events
 
 
 def _book(nodes: list[Node]) -> SteeringBook:
@@ -50,13 +50,30 @@ def test_a_sieve_that_lets_nothing_through_is_found(monkeypatch):
         _agree(nodes, [event])
 
 
+def test_who_never_was_a_colleague_costs_rules_on_colleagues_one_look():
+    """Also where numbers come into the directory and leave it: those that do are asked, at each time."""
+    book = _book([made_test("directory", "is", True), made_test("list", "is", ["suppliers"])])
+    rules = book.along((1,), frozenset(), 1, 2)
+
+    def decided(other_party: str, hours: int) -> tuple[int | None, int]:
+        """The rule that sieves alone tell, and the one that decides."""
+        event = Context(1, 2, 0, T0 + hours * HOUR, other_party=other_party)
+        usage = SimpleNamespace(other_party=other_party)
+        segment = rules.segment(event.at, BERLIN, None)
+        told = segment.settled(usage, 0)
+        return told and told.outcome.number, segment.decide(usage, 0, event).outcome.number
+
+    assert [decided("4930123456", hours) for hours in (-10, 0, 3, 11)] == [(None, 2), (None, 1), (None, 2), (None, 1)]
+    assert [decided("88", hours) for hours in (0, 1, 11)] == [(None, 0), (0, 0), (0, 0)]
+
+
 def _agree(nodes: list[Node], asked: list[Context]) -> None:
     book = _book(nodes)
     lines: list[tuple] = []
     for event in asked:
         event = _at(event)
         rules = book.along((1,), event.tags, event.service, event.zone_id)
-        line = (event.line_number, repr(event.profile), event.person_id)
+        line = (event.line_id, repr(event.profile), event.person_id)
         if line not in lines:
             lines.append(line)
         usage = SimpleNamespace(
