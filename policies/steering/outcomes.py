@@ -42,12 +42,15 @@ class Outcome:
     name: str
     parts: Parts
     budgets: Mapping[int, Budget]
-    #: Whether the company pays all of it, and whether the person pays any; worked out once, asked for each event.
+    #: Whether the company or the person pays all of it, and whether the person pays any; worked out once, asked for
+    #: each event.
     is_company: bool = field(init=False)
+    is_personal: bool = field(init=False)
     has_personal: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.is_company = self.parts == COMPANY_PAYS
+        self.is_personal = len(self.parts) == 1 and self.parts[0].payer == PERSONAL and not self.budgets
         self.has_personal = any(part.payer == PERSONAL for part in self.parts)
 
     @property

@@ -137,9 +137,15 @@ class Forking:
             if (event.service, event.zone_id) not in piece.stretch.rates:
                 detail = suspense_texts.no_rate(event.service, event.usage.visited_network)
                 raise CannotCharge(SuspenseReason.NO_RATE, detail)
+        records: dict[int | None, _Record] = {}
+        outcome = pieces[0].steered.outcome
+        if len(pieces) == 1 and outcome.is_personal:  # the usual one: no budget, nothing for the company
+            reasons, rule = event.reasons + pieces[0].steered.reasons, _rule(outcome.id, 1)
+            rate = pieces[0].stretch.rates[event.service, event.zone_id]
+            self._charge_person(event, records, pieces[0], rate, event.charged_units, reasons, rule)
+            return self._write(event, records)
         taken = share_out(event.charged_units, pieces)
         is_cut = " split" if len(taken) > 1 else ""
-        records: dict[int | None, _Record] = {}
         for piece, units in taken:
             rate = piece.stretch.rates[event.service, event.zone_id]
             legs, over = self._steering.legs(self._charger.cursor, piece, event.line_id, units, rate)
