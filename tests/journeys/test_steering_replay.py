@@ -54,7 +54,7 @@ def test_the_bar_moves_while_months_of_usage_are_replayed_and_the_draft_is_publi
     assert seen - {0, 100}, f"the bar showed {sorted(seen)} and nothing between"
     expect(page.locator("#replay")).to_contain_text(f"{RECORDS:,}")
     assert_accessible(page)
-    page.locator("#replay td a[href*='/usage/']").first.click()
+    page.locator("#replay a[href*='/usage/']").first.click()
     expect(page.get_by_role("heading", name="How it was charged")).to_be_visible()
     used = UsageRecord.objects.get(id=int(page.url.rstrip("/").rsplit("/", 1)[1]))
     assert used.line_id == cast.aurora.lines["emil phone"].id
