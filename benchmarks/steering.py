@@ -150,7 +150,7 @@ def _context(usage: Usage, at: datetime) -> Context:
 
 def measure(quick: bool) -> Iterator[dict]:
     """Rounds with and without take turns, another one first each time, so that a slower moment is one for all."""
-    events, rounds = (16_000, 2) if quick else (64_000, 6)
+    events, rounds = (16_000, 2) if quick else (32_000, 16)
     lines, count, on_root = (QUICK_LINES, QUICK_RULES, QUICK_ON_ROOT) if quick else (LINES, RULES, ON_ROOT)
     steered = _steered(70, lines, count, on_root)
     free = enterprises.build(number=71, lines=lines, levels=LEVELS, hot=False)
