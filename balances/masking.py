@@ -155,6 +155,11 @@ def countries_of(enterprise_ids: Collection[int]) -> dict[int, list[tuple[dateti
     return found
 
 
+def country_of_zone(time_zone: str) -> str:
+    """The country that a time zone is of, "Europe/Lisbon": PT; "" of one that is no country's."""
+    return _countries().get(time_zone, "")
+
+
 @cache
 def _countries() -> dict[str, str]:
     text = files("tzdata").joinpath("zoneinfo", "zone.tab").read_text(encoding="ascii")

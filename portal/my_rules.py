@@ -16,7 +16,7 @@ from balances.errors import Refused
 from balances.models import Account, Line, PersonAssignment, Zone
 from balances.selectors.terms import terms_at
 from balances.units import Service
-from policies.steering import standing
+from policies.steering import homes, standing
 from policies.steering.loading import catalogue_of
 from policies.steering.rules import missing_words, parts_words
 from portal import figures
@@ -53,6 +53,7 @@ class HeldRules:
     default: str
     default_place: str
     missing: str
+    time_zone: str  # where the lines are at home: whose clock a rule means that names none
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def _held(lines: list[Line], now: datetime) -> HeldRules:
     place = along.default_of.steering.account.name if along.default_of else ""
     return HeldRules(
         line.account, lines, found, parts_words(along.default, terms.currency, _units), place,
-        missing_words(along.missing, terms.currency),
+        missing_words(along.missing, terms.currency), homes.standing_at(line.account, now).time_zone,
     )  # fmt: skip
 
 

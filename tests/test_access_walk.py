@@ -35,7 +35,7 @@ from balances.models import AuditEvent, Bucket, Crossing, Exchange, SuspendedUsa
 from balances.scope import Verb
 from policies import consent, limits, publishing
 from policies.models import LimitCrossing, Restriction
-from policies.steering import declared, number_lists, trips
+from policies.steering import declared, homes, number_lists, trips
 from policies.steering import publishing as who_pays
 from portal import asgi
 from portal.api.endpoints import Endpoint
@@ -389,6 +389,10 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     ("POST", "steerings/<int:pk>/undo"): ("steering", Route(Verb.MANAGE, NORTHS, REFUSED)),
     ("POST", "steerings/<int:pk>/retire"): ("steering", Route(Verb.MANAGE, NORTHS, REFUSED)),
     ("POST", "steering-trials"): ("", Route(answers=REFUSED)),
+    **_noun("account-homes", "home", NORTHS_SEEN),
+    ("GET", "account-homes/in-force"): ("", Route(answers=(400,))),
+    ("POST", "account-homes"): ("", Route(Verb.MANAGE, answers=REFUSED)),
+    ("DELETE", "account-homes/<int:pk>"): ("home", Route(Verb.MANAGE, NORTHS, (204,))),
     **_noun("trips", "trip", NORTHS_SEEN),
     ("POST", "trips"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     ("DELETE", "trips/<int:pk>"): ("trip", Route(Verb.MANAGE, NORTHS, (204,))),
@@ -512,6 +516,7 @@ class Things:
         each_cycle = standing.make(**given_each_cycle, **doing)
         trip = trips.declare(person=house.people["P-1"], starts_at=NOW, ends_at=NOW + timedelta(days=1), **doing)
         numbers = number_lists.create(account=account, code="walk", name="Walk", **doing)
+        home = homes.set_home(account=account, time_zone="Europe/Lisbon", **doing)
         field = declared.declare(enterprise=house.enterprise, name="profile.level", kind="flag", label="Level", **doing)
         endpoint = webhooks.add(enterprise=house.enterprise, url="https://hooks.example.com/a", **doing)
         outbox.collect(enterprise_id=house.enterprise.id, at=NOW)
@@ -527,6 +532,7 @@ class Things:
             "contest": contest.id,
             "claim": PersonClaim.objects.get(user=cast.emil).id,
             "trip": trip.id,
+            "home": home.id,
             "number list": numbers.id,
             "declared field": field.id,
             "notice": notice.id,

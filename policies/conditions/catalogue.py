@@ -58,8 +58,8 @@ OPERATORS: dict[Kind, tuple[str, ...]] = {
 CIVIL = frozenset({Kind.TIME, Kind.WEEKDAY, Kind.DATE})
 #: Operators that take several values; the others take one.
 SEVERAL = frozenset({"in", "starts", "within"})
-#: Clocks by name, besides time zones: the contract's (also where none is named), the enterprise's, and that of the
-#: country where the person is.
+#: Clocks by name, besides time zones: that of the line's home (also where none is named), the enterprise's, and that of
+#: the country where the person is.
 HOME, ENTERPRISE, THERE = "home", "enterprise", "there"
 CLOCKS = (HOME, ENTERPRISE, THERE)
 
@@ -110,7 +110,7 @@ _ALL = (
     Field("time", Kind.TIME, "Time of day", "08:00-18:00; 22:00-06:00 runs past midnight"),
     Field("weekday", Kind.WEEKDAY, "Weekday", "mon, tue, wed, thu, fri, sat, sun", WEEKDAYS),
     Field("date", Kind.DATE, "Date", "2026-12-24 or 2026-12-24..2026-12-26"),
-    Field("holiday", Kind.FLAG, "Public holiday", "yes: by the calendar set for the enterprise, else by its country",
+    Field("holiday", Kind.FLAG, "Public holiday", "yes: by the calendar of the line's home, else the enterprise's",
           has_clock=True, is_of_policies=False),
     Field("device.ownership", Kind.CHOICE, "Device belongs to", "corporate, personal", ("corporate", "personal")),
     Field("device.model", Kind.TEXT, "Device model", "such as iPhone 17"),

@@ -152,11 +152,11 @@ def _known(parts: tuple[Knows, ...], decides: bool, event: Any) -> bool | None:
 
 def always_known(test: Test, around: Surroundings) -> bool:
     """Whether every event has what a comparison asks for."""
-    return (maker_of_time(test) if is_civil(test) else maker_of(test, around)) is not None
+    return (maker_of_time(test, around) if is_civil(test) else maker_of(test, around)) is not None
 
 
 def _matches(test: Test, around: Surroundings) -> Matches:
-    made = maker_of_time(test) if is_civil(test) else maker_of(test, around)
+    made = maker_of_time(test, around) if is_civil(test) else maker_of(test, around)
     if made is not None:
         return made
     read, compare = reading_of_time(test, around) if is_civil(test) else reading_of(test, around)
@@ -164,7 +164,7 @@ def _matches(test: Test, around: Surroundings) -> Matches:
 
 
 def _knows(test: Test, around: Surroundings) -> Knows:
-    made = maker_of_time(test) if is_civil(test) else maker_of(test, around)
+    made = maker_of_time(test, around) if is_civil(test) else maker_of(test, around)
     if made is not None:
         return made
     read, compare = reading_of_time(test, around) if is_civil(test) else reading_of(test, around)

@@ -40,6 +40,13 @@ class Numbers(Protocol):
 Trip = tuple[datetime, datetime, frozenset[str]]
 
 
+class Home(NamedTuple):
+    """Where lines are at home: the clock on the wall there, and whose public holidays are kept ("": not known)."""
+
+    zone: ZoneInfo
+    holidays: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What conditions refer to and events do not carry. What is None was not loaded, so nothing is known of it.
@@ -47,7 +54,8 @@ class Surroundings:
     `devices`: ownership, model and type by the first 14 digits of IMEI. `home_country`: of the home network, ""
     unknown. `directory`: the enterprise's numbers; `line_numbers`: of each line; both with their times. `trips`: of a
     person: from inclusive, until exclusive, countries (none: anywhere).
-    `holiday_calendars`: "DE" or "DE-BY"; "" unknown; `enterprise_zones`: of its contracts; each since when, in order.
+    `holiday_calendars`: "DE" or "DE-BY"; "" unknown; `enterprise_zones`: of its contracts; `homes`: of the lines of one
+    chain of accounts, None: the contract's; each since when, in order.
     """
 
     zone_ids: Mapping[str, int] = field(default_factory=dict)
@@ -60,6 +68,7 @@ class Surroundings:
     trips: Mapping[int, tuple[Trip, ...]] | None = None
     holiday_calendars: tuple[tuple[datetime, str], ...] = ()
     enterprise_zones: tuple[tuple[datetime, ZoneInfo], ...] = ()
+    homes: tuple[tuple[datetime, Home | None], ...] = ()
 
     def enterprise_zone_at(self, at: datetime) -> ZoneInfo | None:
         """The clock of the contract in force, else of the last that began by then, else of the first."""
@@ -68,6 +77,15 @@ class Surroundings:
     def holidays_of(self, at: datetime) -> str:
         """The calendar of public holidays at a time, in the same order; "" where none is known."""
         return _standing(self.holiday_calendars, at) or ""
+
+    def home_at(self, at: datetime) -> Home | None:
+        """The home of the lines at a time; None where their accounts have none, so that it is the contract's."""
+        found = None
+        for since, home in self.homes:
+            if since > at:
+                break
+            found = home
+        return found
 
 
 _Held = TypeVar("_Held")

@@ -1,7 +1,7 @@
 """Tests of time: whose clock they are read off, whether they hold at a local time, and when they turn over. Pure.
 
 Times are civil: the local time that a clock on the wall shows. The hour that autumn shows twice is in a window both
-times; one that spring leaves out never comes. Holidays are civil days of the enterprise's calendar.
+times; one that spring leaves out never comes. Holidays are civil days of the calendar at home, else the enterprise's.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ def clock_of(test: Test, zone: ZoneInfo, around: Surroundings, there: ZoneInfo |
     """The time zone of a test's clock at an instant, by what is known of an event: `zone` the contract's; None where
     it is not."""
     if not test.clock:
-        return zone
+        return zone if (home := around.home_at(at)) is None else home.zone
     if test.clock == ENTERPRISE:
         return around.enterprise_zone_at(at)
     return there if test.clock == THERE else zone_named(test.clock)
 
 
-def maker_of_time(test: Test) -> Matches | None:
-    """The function of a test of time that every event can answer; None where some cannot."""
-    if test.field == "holiday" or test.clock in (ENTERPRISE, THERE):
+def maker_of_time(test: Test, around: Surroundings) -> Matches | None:
+    """The function of a test of time that every event can answer off its own clock or a named one; None of others."""
+    if test.field == "holiday" or test.clock in (ENTERPRISE, THERE) or (around.homes and not test.clock):
         return None
     holds = holds_of(test, Surroundings())
     if not test.clock:
@@ -80,7 +80,12 @@ def reading_of_time(test: Test, around: Surroundings) -> Reading:
     if test.clock:
         named = zone_named(test.clock)
         return Reading(lambda event: event.at.astimezone(named), holds)
-    return Reading(lambda event: event.at, holds)
+
+    def read_home(event: Any) -> datetime:
+        home = around.home_at(event.at)
+        return event.at if home is None else event.at.astimezone(home.zone)
+
+    return Reading(read_home if around.homes else lambda event: event.at, holds)
 
 
 def holds_of(test: Test, around: Surroundings) -> Holds:
@@ -89,7 +94,9 @@ def holds_of(test: Test, around: Surroundings) -> Holds:
         wanted = test.values[0]
 
         def on_holiday(at: datetime) -> bool | None:
-            found = is_holiday(around.holidays_of(at), at.date())
+            home = None if test.clock else around.home_at(at)
+            calendar = home.holidays if home is not None and home.holidays else around.holidays_of(at)
+            found = is_holiday(calendar, at.date())
             return None if found is None else found is wanted
 
         return on_holiday
@@ -146,10 +153,11 @@ def changes_between(
 def _turns(
     test: Test, starts: datetime, ends: datetime, around: Surroundings, clock_at: Callable[[datetime], ZoneInfo | None]
 ) -> set[datetime]:
-    """Turns of a test of time; the enterprise's clock and calendar may be others from some instant on."""
+    """Turns of a test of time; clocks and calendars may be others from some instant on."""
     holds = holds_of(test, around)
     edges = [since for since, _ in around.enterprise_zones] if test.clock == ENTERPRISE else []
     edges += [since for since, _ in around.holiday_calendars] if test.field == "holiday" else []
+    edges += [since for since, _ in around.homes] if not test.clock else []
     moved = {edge for edge in edges if starts < edge < ends}
     clocks = {clock_at(instant) for instant in (starts, *moved)}
     found = moved.union(*(_candidates(test, starts, ends, clock) for clock in clocks if clock is not None))

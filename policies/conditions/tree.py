@@ -3,7 +3,8 @@
     {"all": [...]}   {"any": [...]}   {"not": {...}}   {"field": "service", "op": "is", "value": "data"}
 
 Tests of time take "clock": "enterprise", "there" (where the person is) or an IANA time zone; without it, or with
-"home", they follow the contract's. `{"all": []}` is always true.
+"home", they follow that of the line's home, which is the contract's unless an account has another one. `{"all": []}` is
+always true.
 Pure. What comes back is in normal form: groups of one are that one, "in" of one value is "is".
 """
 
@@ -40,7 +41,7 @@ class ConditionFault(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One comparison. `values`: as the operator needs them, one or several; `clock`: for time, "": contract's;
+    """One comparison. `values`: as the operator needs them, one or several; `clock`: for time, "": of home;
     `kind`: of a declared field, as its values are to be read."""
 
     __test__ = False  # the test runner takes classes of this name for its own

@@ -15,6 +15,7 @@ from .limits import (
 )
 from .policies import Policy, PolicyState, PolicyVersion
 from .steering import (
+    AccountHome,
     BudgetMeasure,
     BudgetOwner,
     NumberList,
@@ -27,6 +28,7 @@ from .steering import (
 from .templates import PolicyTemplate
 
 __all__ = [
+    "AccountHome",
     "BudgetMeasure",
     "BudgetOwner",
     "Consent",

@@ -141,6 +141,41 @@ class Trip(models.Model):
         indexes = [models.Index(fields=["enterprise", "person"], name="trip_of_person")]
 
 
+class AccountHome(models.Model):
+    """Where the lines of an account and of those below are at home from a time of use on; as it was known at a charge.
+
+    `time_zone` "": no more a home of its own, so that it is at home where the account above is.
+    """
+
+    enterprise = models.ForeignKey("balances.Enterprise", on_delete=models.PROTECT, related_name="+")
+    account = models.ForeignKey("balances.Account", on_delete=models.PROTECT, related_name="homes")
+    time_zone = models.CharField(max_length=40, blank=True)
+    holiday_calendar = models.CharField(max_length=8, blank=True, help_text="DE, DE-BY; empty: of the zone's country.")
+    effective_at = models.DateTimeField()
+    added_sequence = models.BigIntegerField()
+    added_at = models.DateTimeField()
+    added_by = models.CharField(max_length=160)
+    removed_sequence = models.BigIntegerField(null=True)
+    removed_at = models.DateTimeField(null=True)
+    removed_by = models.CharField(max_length=160, blank=True)
+
+    objects = scoped()
+
+    class Meta:
+        ordering = ["account_id", "-effective_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "effective_at"],
+                condition=Q(removed_at__isnull=True),
+                name="account_home_one_at_a_time",
+            ),
+            models.CheckConstraint(
+                condition=~Q(time_zone="") | Q(holiday_calendar=""), name="account_home_has_a_zone_if_holidays"
+            ),
+        ]
+        indexes = [models.Index(fields=["enterprise"], name="account_home_of_enterprise")]
+
+
 class NumberList(models.Model):
     """Numbers and prefixes that rules of an account and those below speak of by its code."""
 

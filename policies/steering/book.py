@@ -1,7 +1,8 @@
 """The published rules of who pays along a chain of accounts, in the order in which they are asked.
 
 Owns: the order of levels and versions, and what is left of all rules for a kind of event: service, zone and tags are
-settled here. Times are `policies.steering.segments`' matter, and who pays what is `policies.steering.decision`'s.
+settled here, and where the chain is at home. Times are `policies.steering.segments`' matter, and who pays what is
+`policies.steering.decision`'s.
 
 A version holds by the time of use, so a `SteeringBook` keeps those that have ended, too.
 """
@@ -9,16 +10,20 @@ A version holds by the time of use, so a `SteeringBook` keeps those that have en
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from policies.conditions import Surroundings, fields_read, settle
+from policies.conditions.fields import Home
 from policies.decision import Context
 from policies.steering.outcomes import NEVER, Outcome, StandingVersion
 from policies.steering.rules import PERSONAL, SteeringRule
 from policies.steering.segments import Candidate, Rules
 from policies.steering.sieves import Sieves
 
+#: Of accounts that have one of their own: the home, None where it has none any more, since when, in order.
+Homes = Mapping[int, Sequence[tuple[datetime, Home | None]]]
 #: Kinds of events that are kept at hand at most.
 KINDS_KEPT = 20_000
 
@@ -26,8 +31,9 @@ KINDS_KEPT = 20_000
 class SteeringBook:
     """All versions of an enterprise that were ever published, or a draft in place of its account's."""
 
-    def __init__(self, versions: Iterable[StandingVersion], around: Surroundings):
+    def __init__(self, versions: Iterable[StandingVersion], around: Surroundings, homes: Homes | None = None):
         self.versions, self.around = list(versions), around
+        self._homes, self._arounds = homes or {}, dict[tuple[int, ...], Surroundings]()
         self._by_account: dict[int, list[StandingVersion]] = defaultdict(list)
         for version in self.versions:
             self._by_account[version.account_id].append(version)
@@ -70,14 +76,27 @@ class SteeringBook:
         own = tuple(account_id for account_id in account_ids if account_id in self._by_account)
         if not own:
             return None
-        key = (own, tags, service, zone_id)
+        around = self.around_of(account_ids)
+        key = (own, around.homes, tags, service, zone_id)
         try:
             return self._rules[key]
         except KeyError:
             if len(self._rules) >= KINDS_KEPT:
                 self._rules.clear()
-            found = self._rules[key] = self._find(own, Context(service, zone_id, 0, NEVER, tags=tags))
+            found = self._rules[key] = self._find(
+                own, Context(service, zone_id, 0, NEVER, tags=tags), around
+            )  # fmt: skip
             return found
+
+    def around_of(self, account_ids: Sequence[int]) -> Surroundings:
+        """What conditions refer to along a chain: where its lines are at home is the nearest account's matter."""
+        having = tuple(account_id for account_id in account_ids if account_id in self._homes) if self._homes else ()
+        if not having:
+            return self.around
+        found = self._arounds.get(having)
+        if found is None:
+            found = self._arounds[having] = replace(self.around, homes=_nearest([self._homes[one] for one in having]))
+        return found
 
     def listed(self, account_ids: Sequence[int], at: datetime) -> list[tuple[StandingVersion, int, SteeringRule]]:
         """All rules along a chain that hold at an instant, in the order in which they are asked; for explanations."""
@@ -99,7 +118,7 @@ class SteeringBook:
             found = self._outcomes[version.id, number] = version.outcome_of(number, rule)
         return found
 
-    def _find(self, own: tuple[int, ...], kind: Context) -> Rules:
+    def _find(self, own: tuple[int, ...], kind: Context, around: Surroundings) -> Rules:
         candidates: list[Candidate] = []
         for is_fixed, accounts in ((True, tuple(reversed(own))), (False, own)):
             for account_id in accounts:
@@ -118,5 +137,14 @@ class SteeringBook:
             [version for version in versions if version.terms.default is not None],
             [version for version in versions if version.terms.missing is not None],
             self.sieves,
-            self.around,
+            around,
         )
+
+
+def _nearest(chain: Sequence[Sequence[tuple[datetime, Home | None]]]) -> tuple[tuple[datetime, Home | None], ...]:
+    """The homes of a chain from its nearest account up, each since when: who has none of its own has that above."""
+    arounds = [Surroundings(homes=tuple(homes)) for homes in chain]
+    return tuple(
+        (since, next((home for around in arounds if (home := around.home_at(since)) is not None), None))
+        for since in sorted({since for homes in chain for since, _ in homes})
+    )

@@ -22,7 +22,7 @@ from policies.conditions import FIELDS, AllOf, Catalogue, Node, Not, Surrounding
 from policies.conditions.calendars import is_calendar
 from policies.conditions.compiled import always_known
 from policies.conflicts import Effort, TooMuch, alternatives, satisfiable
-from policies.models import NumberListEntry, PolicyState, SteeringVersion, Trip
+from policies.models import AccountHome, NumberListEntry, PolicyState, SteeringVersion, Trip
 from policies.steering import standing
 from policies.steering.loading import catalogue_of, surroundings, terms_of
 from policies.steering.rules import PERSONAL, Part, Parts, SteeringRule, Terms
@@ -202,7 +202,8 @@ class _Facts:
                 return About.EMPTY, f"the list “{sorted(codes)[0]}” has no number"
         elif field == "holiday":
             around = surroundings(self.account.enterprise_id, frozenset({"holiday"}))
-            if not is_calendar(around.holidays_of(self.at)):
+            at_home = AccountHome.objects.filter(enterprise_id=self.account.enterprise_id, removed_at=None)
+            if not is_calendar(around.holidays_of(self.at)) and (test.clock or not at_home.exists()):
                 return About.UNKNOWN, "the public holidays of the enterprise are not known"
         elif field.startswith("profile."):
             key = field.partition(".")[2]

@@ -16,17 +16,21 @@ from django.db.models import F, Q, QuerySet
 
 from balances.models import Contract, DeclaredField, KnownDevice, KnownNumber, LineProfile, PersonAssignment, Zone
 from policies.conditions import Catalogue, Declared, Entry, Kind, NumberSet, Surroundings, fields_read
+from policies.conditions.catalogue import FIELDS
+from policies.conditions.fields import Home
 from policies.conditions.fields import Trip as TripSpan
 from policies.conditions.places import country_of
-from policies.models import NumberListEntry, PolicyState, SteeringVersion, Trip
-from policies.steering import holidays
-from policies.steering.book import SteeringBook
+from policies.models import AccountHome, NumberListEntry, PolicyState, SteeringVersion, Trip
+from policies.steering import holidays, homes
+from policies.steering.book import Homes, SteeringBook
 from policies.steering.outcomes import BEGINNING, NEVER, StandingVersion
 from policies.steering.rules import Terms, terms_from_json
 
 #: Fields that read what is known of devices and of numbers of lines.
 OF_DEVICES = frozenset({"device.ownership", "device.model", "device.type"})
 OF_NUMBERS = frozenset({"directory", "line"})
+#: Fields that are read off a clock.
+OFF_CLOCKS = frozenset(name for name, known in FIELDS.items() if known.is_civil)
 #: Whose line it is, and when: (from, until, person), in order of time.
 Users = tuple[tuple[datetime, datetime, int], ...]
 
@@ -57,7 +61,8 @@ def load(
     if not standing:
         return None
     fields = SteeringBook(standing, Surroundings()).fields
-    return SteeringBook(standing, surroundings(enterprise_id, fields, as_of=as_of))
+    at_home = _homes(enterprise_id, as_of) if fields & OFF_CLOCKS else {}
+    return SteeringBook(standing, surroundings(enterprise_id, fields, as_of=as_of), at_home)
 
 
 def _standing(version: SteeringVersion, starts: datetime, ends: datetime, catalogue: Catalogue) -> StandingVersion:
@@ -136,6 +141,14 @@ def _numbers(enterprise_id: int, as_of: int | None) -> Mapping[int, tuple[Entry,
     rows = _known(KnownNumber.objects.filter(enterprise_id=enterprise_id), as_of)
     for line_id, number, *times in rows.values_list("line_id", "number", "during__startswith", "during__endswith"):
         found[line_id] = (*found.get(line_id, ()), Entry(str(number), False, *times))
+    return found
+
+
+def _homes(enterprise_id: int, as_of: int | None) -> Homes:
+    found: dict[int, list[tuple[datetime, Home | None]]] = defaultdict(list)
+    rows = _known(AccountHome.objects.filter(enterprise_id=enterprise_id), as_of).order_by("effective_at")
+    for row in rows:
+        found[row.account_id].append((row.effective_at, homes.home_of(row)))
     return found
 
 

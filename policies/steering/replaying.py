@@ -16,8 +16,8 @@ from django.db import connection
 from balances.models import AccountPath, ChargeLine, KnownDevice, KnownNumber, LineProfile, LineTag, UsagePart
 from balances.models.counters import Payer
 from policies.conditions.catalogue import PROFILE
-from policies.models import NumberListEntry, SteeringVersion, Trip
-from policies.steering.loading import OF_DEVICES, OF_NUMBERS
+from policies.models import AccountHome, NumberListEntry, SteeringVersion, Trip
+from policies.steering.loading import OF_DEVICES, OF_NUMBERS, OFF_CLOCKS
 from policies.steering.replay import StoredEvent, StoredLine, StoredRecord
 
 BATCH = 10_000
@@ -130,6 +130,7 @@ def book_turns(enterprise_id: int, fields: frozenset[str]) -> list[int]:
         (LineProfile, any(name.startswith(PROFILE) for name in fields)),
         (KnownNumber, bool(fields & OF_NUMBERS)),
         (KnownDevice, bool(fields & OF_DEVICES)),
+        (AccountHome, bool(fields & OFF_CLOCKS)),
     ]
     for model in [model for model, is_read in facts if is_read]:
         rows = model.objects.filter(enterprise_id=enterprise_id)

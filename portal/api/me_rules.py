@@ -67,6 +67,7 @@ class HeldRulesSerializer(serializers.Serializer):
     default = serializers.CharField(help_text="Who pays where no rule matches.")
     default_place = serializers.CharField(help_text="Where that is said; empty: nobody has said otherwise.")
     missing = serializers.CharField(help_text="What happens where the person cannot pay.")
+    time_zone = serializers.CharField(help_text="Where the lines are at home: the clock of rules that name none.")
 
     def get_lines(self, held: my_rules.HeldRules) -> list[int]:
         """The lines that they are of."""

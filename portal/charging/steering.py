@@ -306,7 +306,7 @@ class Steering:
         at = parse_canonical(usage.used_at)
         person_id = self.user_of(line_id, usage.used_at)
         context = self._context(usage, at, line_id, person_id, service, zone_id, units, stretch, cursor)
-        around, catalogue = self.book.around, loading.catalogue_of(self.enterprise_id)
+        around, catalogue = self.book.around_of(chain.account_ids), loading.catalogue_of(self.enterprise_id)
         return [
             (
                 version, number, rule, compile_known(rule.when, around)(context),

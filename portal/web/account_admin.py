@@ -18,9 +18,10 @@ from balances.selectors.terms import terms_at
 from balances.units import Service
 from policies.steering import holidays
 from portal import figures
-from portal.web import quantities
+from portal.web import homes, quantities
 from portal.web.context import place
 from portal.web.forms import CivilTimeField, PortalForm, acting, attempt, sent
+from portal.web.reach import number_sent
 
 SERVICES = [(str(int(service)), figures.SERVICE_WORDS[service]) for service in Service]
 KINDS = [(kind, kind.label) for kind in AccountKind if kind != AccountKind.ENTERPRISE]
@@ -142,6 +143,9 @@ def account_admin(request: HttpRequest, account_id: int) -> HttpResponse:
         "breadcrumb": tree.ancestors(scope, account),
         "forms": bound,
         "children": tree.children(scope, account),
+        "home": homes.shown(scope, account, acting(request)["at"]),
+        "time_zones": homes.time_zones(),
+        "zone": zone,
         "thresholds": Threshold.objects.filter(account=account).order_by("service", "percent", "units"),
         "section": "account-admin",
     }
@@ -155,6 +159,7 @@ def _forms(request: HttpRequest, account: Account, zone) -> dict[str, PortalForm
     return {
         **({} if account.parent_id else {"holidays": sent(request, HolidaysForm, initial=whole)}),
         "add_account": sent(request, AddAccountForm),
+        "home": sent(request, homes.HomeForm, zone=zone),
         "rename": sent(request, RenameForm, initial={"name": account.name}),
         "draw_above": sent(request, DrawAboveForm, initial={"draw_above": account.draw_above}),
         "move": sent(
@@ -189,6 +194,8 @@ def _act(request: HttpRequest, account: Account, bound: dict[str, PortalForm]) -
         mark = get_object_or_404(Threshold, id=request.POST.get("threshold"), account=account)
         contracts.remove_threshold(threshold=mark, **doing)
         return "The threshold is removed."
+    if name == "remove_home":
+        return homes.remove(account, number_sent(request, "home"), doing)
     form = bound.get(name)
     done = attempt(form, lambda values: _WRITES[name](request, account, values, doing)) if form else None
     return done or None
@@ -211,6 +218,10 @@ def _draw_above(request, account: Account, values: dict, doing: dict) -> str:
 def _holidays(request, account: Account, values: dict, doing: dict) -> str:
     holidays.set_calendar(enterprise=account.enterprise, calendar=values["holiday_calendar"], **doing)
     return "Rules of who pays go by these holidays from the next charge on."
+
+
+def _home(request, account: Account, values: dict, doing: dict) -> str:
+    return homes.write(account, values, doing)
 
 
 def _move(request, account: Account, values: dict, doing: dict) -> str:
@@ -269,6 +280,7 @@ _WRITES = {
     "rename": _rename,
     "draw_above": _draw_above,
     "holidays": _holidays,
+    "home": _home,
     "move": _move,
     "add_person": _add_person,
     "add_line": _add_line,

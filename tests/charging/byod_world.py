@@ -22,7 +22,7 @@ from balances.models.accounts import NumberKind
 from balances.personal_tariffs import AllowanceRow, RateRow
 from balances.units import SERVICES_BY_NAME, Service
 from policies.models import Limit, SteeringVersion
-from policies.steering import declared, holidays, number_lists, trips
+from policies.steering import declared, holidays, homes, number_lists, trips
 from portal import contests
 from portal.charging import ingest
 from portal.charging.records import read_mapping
@@ -209,6 +209,15 @@ class People:
     def holidays(self, calendar: str) -> None:
         holidays.set_calendar(enterprise=self.world.enterprise, calendar=calendar, actor=ACTOR, at=BEGAN)
 
+    def at_home(self, account: str, zone: str, *special: str) -> None:
+        """Whose lines are at home where: holidays of a calendar, and from a time on, where either is said."""
+        calendar = next((one for one in special if ":" not in one), "")
+        since = next((instant(one) for one in special if ":" in one), BEGAN)
+        homes.set_home(
+            account=self.world.accounts[account], time_zone="" if zone == "above" else zone, holiday_calendar=calendar,
+            effective_at=since, actor=ACTOR, at=BEGAN,
+        )  # fmt: skip
+
     def profile(self, line: str, key: str, value: str) -> None:
         profiles.set_profile(line=self.world.lines[line], attributes={key: read_value(value)}, actor=ACTOR, at=BEGAN)
 
@@ -279,6 +288,7 @@ _FACTS: list[tuple[str, Callable[..., None]]] = [
     (r"limit (\w): (\d+), (\w+)", People.limit),
     (r"contract from (.+) in (.+)", People.next_contract),
     (r"holidays of (\S+)", People.holidays),
+    (r"home of (\w+) is (\S+?)(?: with holidays of (\S+))?(?: from (.+))?", People.at_home),
 ]
 
 

@@ -20,7 +20,7 @@ from balances.models.accounts import LineStatus, NumberKind
 from balances.personal_tariffs import AllowanceRow, RateRow
 from balances.units import Service
 from policies.models import NumberListEntry, PolicyState, Steering, Trip
-from policies.steering import declared, number_lists, publishing, replaying, trips
+from policies.steering import declared, homes, number_lists, publishing, replaying, trips
 from policies.steering.replay import Expected, Report, StoredEvent, StoredLine, StoredRecord, difference
 from portal.charging import ingest, pipeline, steering_replaying
 from portal.charging.records import decode_payload, read_mapping
@@ -350,12 +350,19 @@ def _bought(life: Life) -> None:
     inventory.update_device(device=life.phone, model="", ownership="personal", device_type="phone", **life.doing)
 
 
+def _moves_home(life: Life) -> None:
+    """Backdated: what had been used by then was at noon in Berlin, and would have been at eleven in Lisbon."""
+    homes.set_home(
+        account=life.world.accounts["N"], time_zone="Europe/Lisbon", effective_at=BOUNDARIES[0], **life.doing
+    )
+
+
 @pytest.mark.parametrize(
     ("condition", "change"),
     [
         ("tag is board", _tagged), ("profile.grade is senior", _graded), ("on_trip is yes", _travels),
         ("list is clients", _listed), ("directory is yes", _hired), (f"line is {NEW_NUMBER}", _renumbered),
-        ("device.ownership is personal", _bought),
+        ("device.ownership is personal", _bought), ("time within 10:00-12:00", _moves_home),
     ],
 )  # fmt: skip
 def test_what_was_changed_after_a_charge_is_not_known_to_it(

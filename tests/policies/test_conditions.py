@@ -18,13 +18,16 @@ from policies.conditions import (
     Surroundings,
     changes_between,
     compile_condition,
+    compile_known,
     describe,
     from_json,
     read_text,
     settle,
+    settle_time,
     to_json,
     write_text,
 )
+from policies.conditions.fields import Home
 from policies.conditions.tree import made_test
 from policies.decision import Context
 
@@ -139,6 +142,29 @@ def test_the_enterprises_clock_is_another_one_from_its_next_contract_on():
     assert turns == [noon - timedelta(hours=5), noon, noon + timedelta(hours=11)]
     assert around.enterprise_zone_at(noon - timedelta(days=99)) == BERLIN
     assert Surroundings().enterprise_zone_at(noon) is None
+
+
+def test_a_home_has_the_clock_and_the_holidays_of_tests_that_name_none_while_it_holds():
+    """Lisbon from the evening before the day of Portugal until its noon; before and after, the contract's Berlin."""
+    moved, back = datetime(2026, 6, 9, 16, 30, tzinfo=UTC), datetime(2026, 6, 10, 12, 0, tzinfo=UTC)
+    around = Surroundings(
+        holiday_calendars=((moved - timedelta(days=99), "DE"),),
+        homes=((moved, Home(ZoneInfo("Europe/Lisbon"), "PT")), (back, None)),
+    )
+    instants = [moved + timedelta(minutes=15 * number) for number in range(-40, 120)]
+    turns = {
+        "time within 08:00-18:00": ["09 16:00", "09 16:30", "09 17:00", "10 07:00", "10 16:00"],
+        "holiday is yes": ["09 23:00", "10 12:00"],
+        "weekday is wed": ["09 23:00", "10 22:00"],
+        "time within 08:00-18:00 at Europe/Berlin": ["09 16:00", "10 06:00", "10 16:00"],
+    }
+    for text, expected in turns.items():
+        node = read_text(text)
+        found = changes_between(node, instants[0], instants[-1], BERLIN, around)
+        assert [turn.strftime("%d %H:%M") for turn in found] == expected, text
+        holds = compile_known(node, around)
+        for at in instants:
+            assert holds(replace(EVENT, at=at.astimezone(BERLIN))) is settle_time(node, around, at, BERLIN), (text, at)
 
 
 def test_the_holidays_are_those_of_the_contract_in_force():

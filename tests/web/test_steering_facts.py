@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from balances import profiles
 from balances.models import DeclaredField, Device, Enterprise
+from policies.models import AccountHome
 from portal.web.line_admin import _profile_text, _read_profile
 from tests.cast import Cast
 
@@ -69,7 +70,7 @@ def test_holidays_are_set_where_the_top_account_is_managed(cast: Cast):
     assert "are not known" in wrong
     assert Enterprise.objects.get(id=cast.aurora.enterprise.id).holiday_calendar == "DE-BY"
     below = reverse("account-admin", args=[cast.aurora.accounts["NORTH"].id])
-    assert "Public holidays of" not in alice.get(below).content.decode()
+    assert "holidays-holiday_calendar" not in alice.get(below).content.decode()
 
 
 def test_the_operator_declares_and_withdraws_fields(cast: Cast):
@@ -111,3 +112,22 @@ def test_who_manages_the_whole_enterprise_declares_fields_for_it_and_the_builder
     assert "Salary" not in elsewhere.content.decode()
     assert alice.post(address, {"action": "withdraw", "field": field.id}).status_code == 302
     assert not DeclaredField.objects.exists()
+
+
+def test_a_home_is_set_for_an_account_by_whoever_manages_it_and_says_whose_it_is_below(cast: Cast):
+    carla, north = client_of(cast, "carla"), cast.aurora.accounts["NORTH"]
+    address = reverse("account-admin", args=[north.id])
+    assert "the contract&#x27;s" in carla.get(address).content.decode()
+    form = {"action": "home", "home-time_zone": "Europe/Berlin", "home-holiday_calendar": "de-by",
+            "home-effective_at": "2026-01-05T00:00"}  # fmt: skip
+    assert carla.post(address, form).status_code == 302
+    home = AccountHome.objects.get(account=north, removed_at=None)
+    assert (home.holiday_calendar, home.effective_at.isoformat()) == ("DE-BY", "2026-01-04T23:00:00+00:00")
+    assert "set here" in carla.get(address).content.decode()
+    below = reverse("account-admin", args=[cast.aurora.accounts["N-SALES"].id])
+    assert "of North" in carla.get(below).content.decode()
+    assert "is no time zone" in carla.post(address, form | {"home-time_zone": "Bavaria"}).content.decode()
+    assert carla.post(below, {"action": "remove-home", "home": home.id}).status_code == 404
+    assert carla.post(address, {"action": "remove-home", "home": home.id}).status_code == 302
+    assert not AccountHome.objects.filter(removed_at=None).exists()
+    assert client_of(cast, "bruno").post(address, form).status_code == 404
