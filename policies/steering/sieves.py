@@ -19,7 +19,7 @@ from policies.conditions import AllOf, Node, NumberSet, Surroundings, Test, comp
 from policies.conditions.catalogue import PREFIX
 from policies.conditions.fields import Numbers
 from policies.conditions.radio import ATTRIBUTES as RADIO_ATTRIBUTES
-from policies.conditions.times import FOR_A_TIME, edges_of
+from policies.conditions.times import edges_of
 from policies.decision import Context
 
 #: Values of which a sieve knows what they let through, at most.
@@ -166,7 +166,7 @@ class Sieves:
             (name,) = fields
             sieve = self._by_field.get(name)
             if sieve is None and (key_of := _key_reader(name)) is not None:
-                sieve = self._by_field[name] = (_TimedSieve if name in FOR_A_TIME else Sieve)(key_of)
+                sieve = self._by_field[name] = (_TimedSieve if name in self.moving else Sieve)(key_of)
             if sieve is not None:
                 sieve.add(bit, part, around)
                 if name not in self.moving:
