@@ -516,7 +516,7 @@ class Things:
         each_cycle = standing.make(**given_each_cycle, **doing)
         trip = trips.declare(person=house.people["P-1"], starts_at=NOW, ends_at=NOW + timedelta(days=1), **doing)
         numbers = number_lists.create(account=account, code="walk", name="Walk", **doing)
-        home = homes.set_home(account=account, time_zone="Europe/Lisbon", **doing)
+        home = homes.set_home(account=account, time_zone="Europe/Berlin", **doing)  # as the wall times its usage
         field = declared.declare(enterprise=house.enterprise, name="profile.level", kind="flag", label="Level", **doing)
         endpoint = webhooks.add(enterprise=house.enterprise, url="https://hooks.example.com/a", **doing)
         outbox.collect(enterprise_id=house.enterprise.id, at=NOW)
