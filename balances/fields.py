@@ -22,6 +22,8 @@ LABEL_LENGTH = 80
 #: Far above any real sale, far below where years of counting it would pass a bigint.
 UNITS_MOST = 2**56
 EXAMPLE_TIME = "2026-03-01T00:00:00+01:00"
+#: Years in which a time that somebody writes may lie: those before and after are slips, and some overflow in UTC.
+FIRST_YEAR, LAST_YEAR = 2000, 2199
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SEPARATORS = re.compile(r"[\s\-./()\u2010-\u2015]+")

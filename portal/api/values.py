@@ -17,14 +17,12 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from balances.fields import EXAMPLE_TIME, UNITS_MOST
+from balances.fields import EXAMPLE_TIME, FIRST_YEAR, LAST_YEAR, UNITS_MOST
 from balances.scope import Verb
 from balances.units import SERVICE_NAMES, SERVICES_BY_NAME
 from portal.api.authentication import scope_of_request
 
 BIGINT_MOST = 2**63 - 1
-FIRST_YEAR, LAST_YEAR = 2000, 2199
-
 
 _LOST_PLUS_SIGN = re.compile(r" (?=[0-9]{2}:?[0-9]{2}$)")
 

@@ -16,6 +16,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from balances.errors import Refused
+from balances.fields import FIRST_YEAR, LAST_YEAR
 from portal.web import quantities
 
 Made = TypeVar("Made")
@@ -42,8 +43,11 @@ class CivilTimeInput(forms.DateTimeInput):
         """The input, and where its time came twice the choice."""
         shown = super().render(name, value, attrs, renderer)
         text, _, which = str(value or "").partition("#")
-        first, second = _both(text, self.zone)
-        if first is None or first >= second:
+        try:
+            first, second = _both(text, self.zone)
+        except forms.ValidationError:
+            return shown
+        if first >= second:
             return shown
         options = format_html_join("", '<option value="{}"{}>{} ({})</option>', [
             (0, "", "the first time", first.astimezone(self.zone).tzname()),
@@ -53,16 +57,18 @@ class CivilTimeInput(forms.DateTimeInput):
         return format_html(asks, shown, name, options)
 
 
-def _both(text: str, zone: ZoneInfo) -> tuple[datetime, datetime] | tuple[None, None]:
+def _both(text: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
     """The instants that a civil time may mean, in UTC: as a rule one, twice; the later one first where clocks never
-    showed it."""
+    showed it. Raises ValidationError."""
     for pattern in INPUTS:
         try:
             read = datetime.strptime(text.strip(), pattern)  # noqa: DTZ007 - the zone follows
         except ValueError:
             continue
+        if not FIRST_YEAR <= read.year <= LAST_YEAR:
+            raise forms.ValidationError(f"The time must lie in the years {FIRST_YEAR} to {LAST_YEAR}.")
         return read.replace(tzinfo=zone).astimezone(UTC), read.replace(tzinfo=zone, fold=1).astimezone(UTC)
-    return None, None
+    raise forms.ValidationError("Write the time like 2026-03-01 00:00.")
 
 
 class CivilTimeField(forms.DateTimeField):
@@ -80,14 +86,12 @@ class CivilTimeField(forms.DateTimeField):
         self.zone = self.widget.zone = zone
 
     def to_python(self, value: Any) -> datetime | None:
-        """The instant; a time that clocks never showed is refused, and one that they showed twice until it is said
-        which of the two is meant."""
+        """The instant; a time that clocks never showed is refused, one in a year that is far, and one that they showed
+        twice until it is said which of the two is meant."""
         if value in self.empty_values:
             return None
         text, _, which = str(value).partition("#")
         first, second = _both(text, self.zone)
-        if first is None:
-            raise forms.ValidationError("Write the time like 2026-03-01 00:00.")
         if first > second:
             raise forms.ValidationError("Clocks never showed this time: choose another one.")
         if first == second:

@@ -52,3 +52,12 @@ def test_of_other_times_nothing_is_asked() -> None:
     assert "select" not in str(said["at"])
     assert sent("2026-03-29T02:30").errors["at"] == ["Clocks never showed this time: choose another one."]
     assert "Write the time like" in sent("soon").errors["at"][0]
+
+
+@pytest.mark.parametrize(("text", "zone"), [
+    ("0001-01-01T00:00", "Europe/Berlin"), ("9999-12-31T23:59", "America/New_York"), ("1999-12-31T23:59", "UTC"),
+])  # fmt: skip
+def test_a_year_that_is_far_is_refused_and_shown_as_it_was_typed(text: str, zone: str) -> None:
+    far = When({"ask-at": text}, zone=ZoneInfo(zone))
+    assert far.errors["at"] == ["The time must lie in the years 2000 to 2199."]
+    assert f'value="{text}"' in str(far["at"])
