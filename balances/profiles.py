@@ -27,6 +27,7 @@ ATTRIBUTES_MOST, PROFILE_BYTES = 40, 2_048
 VALUE_LENGTH, NUMBER_MOST = 200, 2**53
 #: Fields that an operator declares, and an enterprise beside them; values that one may be bound to.
 DECLARED_MOST, OWN_MOST, CHOICES_MOST, LABEL_LENGTH, HINT_LENGTH = 200, 50, 100, 60, 60
+NAME_LENGTH = 70
 KINDS = ("text", "number", "flag", "name", "digits")
 
 _KEY = re.compile(r"[A-Za-z0-9_.\-]{1,60}")
@@ -138,6 +139,8 @@ def declare_field(
     """
     if not _NAME.fullmatch(name):
         raise FieldRefused("A field is named attributes.NAME or profile.NAME.", field="name")
+    if len(name) > NAME_LENGTH:
+        raise FieldRefused(f"The name of a field has at most {NAME_LENGTH} characters.", field="name")
     if kind not in KINDS:
         raise FieldRefused(f"“{kind}” is no kind; there are {', '.join(KINDS)}.", field="kind")
     values = {

@@ -11,7 +11,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.response import Response
 
 from balances.models import Account, DeclaredField, Enterprise, Operator, Person
-from balances.profiles import KINDS
+from balances.profiles import KINDS, NAME_LENGTH
 from balances.scope import Verb
 from policies.models import NumberList, NumberListEntry, Trip
 from policies.steering import declared, number_lists, trips
@@ -291,7 +291,7 @@ class DeclaredFieldBody(Body):
     operator = serializers.IntegerField(
         min_value=1, required=False, help_text="Needed only by staff of several operators."
     )
-    name = serializers.CharField(max_length=71, help_text="attributes.NAME or profile.NAME.")
+    name = serializers.CharField(max_length=NAME_LENGTH, help_text="attributes.NAME or profile.NAME.")
     kind = serializers.ChoiceField(choices=list(KINDS))
     label = serializers.CharField(max_length=60)
     hint = serializers.CharField(max_length=60, required=False, default="", allow_blank=True)

@@ -18,7 +18,7 @@ from django.urls import reverse
 
 from balances.errors import Refused
 from balances.models import DeclaredField, Enterprise, Operator
-from balances.profiles import HINT_LENGTH, KINDS, LABEL_LENGTH
+from balances.profiles import HINT_LENGTH, KINDS, LABEL_LENGTH, NAME_LENGTH
 from balances.scope import Scope, Verb
 from balances.selectors import tree
 from balances.selectors.terms import terms_at
@@ -37,7 +37,7 @@ class FieldForm(PortalForm):
 
     action = "declare"
 
-    name = forms.CharField(label="Field", max_length=71, help_text="profile.NAME or attributes.NAME.")
+    name = forms.CharField(label="Field", max_length=NAME_LENGTH, help_text="profile.NAME or attributes.NAME.")
     kind = forms.ChoiceField(label="It holds", choices=[(kind, KIND_WORDS[kind]) for kind in KINDS])
     label = forms.CharField(label="What managers read", max_length=LABEL_LENGTH)
     hint = forms.CharField(label="Hint", max_length=HINT_LENGTH, required=False, help_text="What to write as value.")

@@ -73,6 +73,10 @@ def test_a_field_is_declared_once_and_no_more_than_fit(cast: Cast, monkeypatch: 
     first = profiles.declare_field(name="profile.level", kind="number", label="Level", **doing)
     again = profiles.declare_field(name="profile.level", kind="text", label="Level", choices=["A", "b "], **doing)
     assert (again.id, again.choices) == (first.id, ["a", "b"])
+    longest = profiles.declare_field(name=f"attributes.{'x' * 59}", kind="text", label="Longest", **doing)
+    with pytest.raises(FieldRefused, match="at most 70 characters"):
+        profiles.declare_field(name=f"{longest.name}x", kind="text", label="Longer", **doing)
+    profiles.withdraw_field(field=longest, checked=lambda: None, **DOING)
     monkeypatch.setattr(profiles, "DECLARED_MOST", 1)
     with pytest.raises(FieldRefused, match="at most 1"):
         profiles.declare_field(name="profile.other", kind="text", label="Other", **doing)
