@@ -57,13 +57,14 @@ class Sieve:
         #: By value: the rules that it lets through, and those of them that it leaves unknown, which cannot match.
         self.passing: dict[Any, int] = {}
         self.unknown: dict[Any, int] = {}
-        self._parts: list[tuple[int, Node, Surroundings]] = []
+        #: By part the rules that have it: most rules of a version stood in the one before, and in those before that.
+        self._parts: dict[Node, tuple[int, Surroundings]] = {}
         self._compiled: list[tuple[int, Knows]] = []
 
     def add(self, bit: int, part: Node, around: Surroundings) -> None:
         """Take in a rule."""
         self.all |= bit
-        self._parts.append((bit, part, around))
+        self._parts[part] = (self._parts.get(part, (0, around))[0] | bit, around)
 
     def look(self, usage: Any, line_id: int, context: Context) -> tuple[int, int]:
         """Which rules an event's value lets through, and which of them it leaves unknown; kept once found out."""
@@ -79,14 +80,14 @@ class Sieve:
 
     def _find(self, usage: Any, line_id: int, context: Context) -> tuple[int, int]:
         if not self._compiled:
-            self._compiled = [(bit, compile_known(part, around)) for bit, part, around in self._parts]
+            self._compiled = [(bits, compile_known(part, around)) for part, (bits, around) in self._parts.items()]
         passing = unknown = 0
-        for bit, knows in self._compiled:
+        for bits, knows in self._compiled:
             held = knows(context)
             if held is not False:
-                passing |= bit
+                passing |= bits
             if held is None:
-                unknown |= bit
+                unknown |= bits
         return passing, unknown
 
 
