@@ -8,6 +8,7 @@ added up by `policies.steering.moves`.
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -161,25 +162,32 @@ class Report:
             self.named.append(Difference(event.records[0].usage_id, what))
 
 
-def granted_of(stored: Sequence[StoredLine], leg: Expected) -> int:
-    """How much of a leg was granted when it was charged; all of it where no line is like it."""
+def granted_of(stored: Sequence[StoredLine], leg: Expected, until: datetime) -> int:
+    """How much of a leg, which is of a piece `until` then, was granted when it was charged; all of it where no line is
+    like it."""
     found = [line for line in stored if _place(line) == _place(leg)]
     if found:
         return sum([line.units for line in found])
-    is_left = any(line.is_left_by_limit and line.starts_at == leg.starts_at for line in stored)
+    is_left = any(
+        line.is_left_by_limit and (line.starts_at == leg.starts_at or leg.starts_at < line.starts_at < until)
+        for line in stored
+    )
     return 0 if is_left else leg.units
 
 
 def difference(stored: Sequence[StoredLine], expected: Sequence[Expected]) -> str:
     """What differs in payer, rule, part, start or units; "" where nothing does.
 
-    What a limit left to the person is a part that rules gave to the company: it has to make up for what its lines lack.
+    What a limit left to the person is a part that rules gave to the company: it has to make up for what its lines lack,
+    although it may begin later than they do, and be cut where the person's terms turn.
     """
+    begun = sorted({leg.starts_at for leg in expected})
     lacking: Counter[datetime] = Counter()
     charged: dict[tuple, int] = {}
     for line in stored:
         if line.is_left_by_limit:
-            lacking[line.starts_at] -= line.asked_units
+            before = bisect_right(begun, line.starts_at)
+            lacking[begun[before - 1] if before else line.starts_at] -= line.asked_units
         else:
             place = _place(line)
             charged[place] = charged.get(place, 0) + line.asked_units

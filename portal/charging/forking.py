@@ -19,12 +19,13 @@ from balances.units import split_in_proportion
 from policies.steering.rules import CORPORATE
 from portal.charging import suspense_texts
 from portal.charging.group import CannotCharge, Part, Seen
+from portal.charging.rating import share_by_time
 from portal.charging.records import Usage, escaped
 from portal.charging.steering import Leg, Piece, Steered, Steering, share_out
 from portal.charging.terms import RateTerms, Stretch
 
 if TYPE_CHECKING:
-    from portal.charging.charger import Charger
+    from portal.charging.charger import Charger, Granted
     from portal.charging.state import Chain
 
 _json = msgspec.json.Encoder()
@@ -201,7 +202,28 @@ class Forking:
             self._charger.cursor, piece.stretch, event.line_id, event.service, granted.units, granted.amount_micros
         )
         if granted.steered_units:
-            self._charge_person(event, records, piece, rate, granted.steered_units, reasons + granted.why, NO_RULE)
+            self._charge_left(event, records, piece, rate, leg.share.units, granted, reasons + granted.why)
+
+    def _charge_left(
+        self, event: Located, records: dict[int | None, _Record], piece: Piece, rate: RateTerms, units: int,
+        granted: Granted, reasons: str,
+    ) -> None:  # fmt: skip
+        """What a limit left to the person of the `units` of a piece: what came after what it granted, cut where the
+        line passes to somebody else and where the terms of the person's account turn."""
+        turns = self._personal.turns_between
+        spans = self._steering.personal_spans(event.line_id, piece.starts, piece.ends, turns)
+        if len(spans) == 1:
+            self._charge_person(event, records, piece, rate, granted.steered_units, reasons, NO_RULE)
+            return
+        before, left, parts = granted.units, granted.steered_units, []
+        for (starts, ends), share in zip(spans, share_by_time(units, spans), strict=True):
+            here = min(max(share - before, 0), left)
+            before, left = max(before - share, 0), left - here
+            if here:
+                parts.append((piece._replace(starts=starts, ends=ends), here))
+        is_cut = " split" if len(parts) > 1 and " split" not in reasons else ""
+        for part, here in parts:
+            self._charge_person(event, records, part, rate, here, reasons + is_cut, NO_RULE)
 
     def _charge_person(
         self, event: Located, records: dict[int | None, _Record], piece: Piece, rate: RateTerms, units: int,

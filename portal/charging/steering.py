@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -384,6 +385,16 @@ class Steering:
             pieces.append(Piece(stretch, starts, ends, steered))
         pieces[-1] = pieces[-1]._replace(ends=ends)
         return pieces
+
+    def personal_spans(
+        self, line_id: int, starts: str, ends: str, personal_turns: PersonalTurns
+    ) -> list[tuple[str, str]]:
+        """A time, cut where the line passes to somebody else, and where the terms of the person's account turn."""
+        spans: list[tuple[str, str]] = []
+        handed_on = [edge for edge in self._handed_on(line_id) if starts < edge < ends]
+        for first, last in pairwise([starts, *handed_on, ends]):
+            spans += pairwise([first, *personal_turns(self.user_of(line_id, first), first, last), last])
+        return spans
 
     def _handed_on(self, line_id: int) -> list[str]:
         """When a line passed from one person to another, or began to be somebody's, or nobody's."""

@@ -233,7 +233,7 @@ class LiveReplay:
             for leg in legs:
                 expected.append(expectation(piece, leg, codes))
                 if leg.budget is not None:
-                    granted = granted_of(stored, expected[-1])
+                    granted = granted_of(stored, expected[-1], parse_canonical(piece.ends))
                     self.steering.give_back(None, leg, leg.share.units - granted, rate)
         if self._counts_use:
             self.steering.count_lines(event, stored)
