@@ -392,7 +392,7 @@ ROUTES: dict[tuple[str, str], tuple[str, Route]] = {
     **_noun("account-homes", "home", NORTHS_SEEN),
     ("GET", "account-homes/in-force"): ("", Route(answers=(400,))),
     ("POST", "account-homes"): ("", Route(Verb.MANAGE, answers=REFUSED)),
-    ("DELETE", "account-homes/<int:pk>"): ("home", Route(Verb.MANAGE, NORTHS, (204,))),
+    ("DELETE", "account-homes/<int:pk>"): ("home", Route(Verb.MANAGE, AURORAS, (204,), looked="carla")),
     **_noun("trips", "trip", NORTHS_SEEN),
     ("POST", "trips"): ("", Route(Verb.MANAGE, answers=REFUSED)),
     ("DELETE", "trips/<int:pk>"): ("trip", Route(Verb.MANAGE, NORTHS, (204,))),

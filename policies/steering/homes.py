@@ -3,8 +3,9 @@
 Owns: which home an account has, from which time of use on, as it was known at each charge; who has none is at home
 where the account above is, and the top account where the contract is. Rules of who pays read it as the clock `home`;
 cycles, budgets' periods, tariffs and limits go by the contract's. A home may begin in the past, for usage that is
-charged later; what was charged already stays. Each function opens its own transaction under the enterprise's lock; a
-trigger raises the configuration version.
+charged later; what was charged already stays. Who may say it (`may_set`), as rules that are fixed above are read off
+these clocks, too. Each function that writes opens its own transaction under the enterprise's lock; a trigger raises the
+configuration version.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from balances import audit, locks, masking
 from balances.errors import Refused
 from balances.models import Account, ChargingState
+from balances.scope import Scope, Verb
 from balances.selectors.terms import terms_at
 from policies.conditions.calendars import is_calendar
 from policies.conditions.fields import Home
@@ -44,6 +46,14 @@ def home_of(row: AccountHome) -> Home | None:
     if not row.time_zone:
         return None
     return Home(ZoneInfo(row.time_zone), row.holiday_calendar or masking.country_of_zone(row.time_zone))
+
+
+def may_set(scope: Scope, account: Account) -> bool:
+    """Whether the holder of a scope may set and remove homes of an account: whoever manages the whole enterprise.
+
+    Not who manages a part of it: a rule that is fixed above would be read off a clock of their choice.
+    """
+    return account.enterprise_id in scope.whole_enterprise_ids(Verb.MANAGE)
 
 
 def set_home(

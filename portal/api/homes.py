@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import django_filters
+from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.response import Response
 
 from balances.models import Account
+from balances.scope import Verb
 from policies.models import AccountHome
 from policies.steering import homes
 from portal.api.endpoints import Endpoint
@@ -72,6 +75,12 @@ class AccountHomes(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
     serializer_class = AccountHomeSerializer
     filterset_class = AccountHomeFilters
 
+    def within(self, rows: QuerySet, verb: Verb) -> QuerySet:
+        """Read by account; changed by managers of the whole enterprise."""
+        if verb == Verb.VIEW:
+            return super().within(rows, verb)
+        return rows.filter(enterprise_id__in=self.scope.whole_enterprise_ids(verb))
+
     @extend_schema(
         request=NewAccountHomeBody,
         responses={201: AccountHomeSerializer},
@@ -84,12 +93,18 @@ class AccountHomes(mixins.ListModelMixin, mixins.RetrieveModelMixin, Endpoint):
         ],
     )
     def create(self, request) -> Response:
-        """Say where an account and all below are at home, from a time of use on, for charges from now on."""
-        return self.made(homes.set_home(**self.body(NewAccountHomeBody), **self.write_context))
+        """Say where an account and all below are at home, from a time of use on, for charges from now on.
+
+        By managers of the whole enterprise: rules that are fixed above are read off these clocks, too.
+        """
+        values = self.body(NewAccountHomeBody)
+        if not homes.may_set(self.scope, values["account"]):
+            raise PermissionDenied("Only managers of the whole enterprise say where lines are at home.")
+        return self.made(homes.set_home(**values, **self.write_context))
 
     @extend_schema(responses={204: None})
     def destroy(self, request, pk: int) -> Response:
-        """Take a home back: charges from now on know nothing of it."""
+        """Take a home back, as a manager of the whole enterprise: charges from now on know nothing of it."""
         homes.remove(home=self.get_object(), **self.write_context)
         return Response(status=204)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django import forms
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
 from balances import contracts, hierarchy, inventory
@@ -17,6 +17,7 @@ from balances.selectors import tree
 from balances.selectors.terms import terms_at
 from balances.units import Service
 from policies.steering import holidays
+from policies.steering.homes import may_set
 from portal import figures
 from portal.web import homes, quantities
 from portal.web.context import place
@@ -159,7 +160,7 @@ def _forms(request: HttpRequest, account: Account, zone) -> dict[str, PortalForm
     return {
         **({} if account.parent_id else {"holidays": sent(request, HolidaysForm, initial=whole)}),
         "add_account": sent(request, AddAccountForm),
-        "home": sent(request, homes.HomeForm, zone=zone),
+        **({"home": sent(request, homes.HomeForm, zone=zone)} if may_set(scope, account) else {}),
         "rename": sent(request, RenameForm, initial={"name": account.name}),
         "draw_above": sent(request, DrawAboveForm, initial={"draw_above": account.draw_above}),
         "move": sent(
@@ -194,6 +195,8 @@ def _act(request: HttpRequest, account: Account, bound: dict[str, PortalForm]) -
         mark = get_object_or_404(Threshold, id=request.POST.get("threshold"), account=account)
         contracts.remove_threshold(threshold=mark, **doing)
         return "The threshold is removed."
+    if name in ("home", "remove_home") and "home" not in bound:
+        raise Http404("Only for those who manage the whole enterprise.")
     if name == "remove_home":
         return homes.remove(account, number_sent(request, "home"), doing)
     form = bound.get(name)

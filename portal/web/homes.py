@@ -1,4 +1,7 @@
-"""Where an account is at home, on the page on which it is managed: what holds and whose that is, set and taken back."""
+"""Where an account is at home, on the page on which it is managed: what holds and whose that is, set and taken back.
+
+Set and taken back by whoever manages the whole enterprise; the others only see it.
+"""
 
 from __future__ import annotations
 
@@ -47,13 +50,17 @@ class HomeForm(PortalForm):
 
 @dataclass(frozen=True, slots=True)
 class ShownHome:
-    """Where an account is at home now. `of`: whose home that is, in words; `rows`: what was said of it itself."""
+    """Where an account is at home now. `of`: whose home that is, in words; `rows`: what was said of it itself.
+
+    `may_set`: whether the reader sets and takes back.
+    """
 
     time_zone: str
     holiday_calendar: str
     of: str
     since: datetime | None
     rows: list[AccountHome]
+    may_set: bool
 
 
 def shown(scope: Scope, account: Account, at: datetime) -> ShownHome:
@@ -68,7 +75,10 @@ def shown(scope: Scope, account: Account, at: datetime) -> ShownHome:
     else:
         of = "from above your reach"
     rows = AccountHome.objects.within(scope).filter(account=account, removed_at=None).order_by("-effective_at")
-    return ShownHome(found.time_zone, found.holiday_calendar, of, found.since, list(rows[: homes.HOMES_MOST]))
+    return ShownHome(
+        found.time_zone, found.holiday_calendar, of, found.since, list(rows[: homes.HOMES_MOST]),
+        homes.may_set(scope, account),
+    )  # fmt: skip
 
 
 def write(account: Account, values: dict, doing: dict) -> str:

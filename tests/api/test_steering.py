@@ -202,17 +202,20 @@ def test_an_enterprise_declares_fields_that_another_one_never_sees(cast: Cast, c
 
 
 def test_a_home_holds_below_where_it_is_set_until_it_is_taken_back(cast: Cast, carla: Api):
+    alice = Api.of(cast, "alice")
     north, sales = (cast.aurora.accounts[code].id for code in ("NORTH", "N-SALES"))
     body = {"account": north, "time_zone": "Europe/Lisbon", "effective_at": "2026-02-10T00:00:00Z"}
-    home = read(carla.post("/account-homes", body), 201)
+    home = read(alice.post("/account-homes", body), 201)
     held = read(carla.get("/account-homes/in-force", account=sales))
     assert (held["account"], held["time_zone"], held["holiday_calendar"]) == (north, "Europe/Lisbon", "PT")
     before = read(carla.get("/account-homes/in-force", account=sales, at="2026-02-09T23:59:59Z"))
     assert (before["is_contracts"], before["time_zone"]) == (True, "Europe/Berlin")
-    read(carla.post("/account-homes", {"account": sales, "time_zone": "", "effective_at": "2026-02-11T00:00:00Z"}), 201)
+    read(alice.post("/account-homes", {"account": sales, "time_zone": "", "effective_at": "2026-02-11T00:00:00Z"}), 201)
     assert read(carla.get("/account-homes/in-force", account=sales))["account"] == north
-    assert carla.delete(f"/account-homes/{home['id']}").status_code == 204
+    assert "whole enterprise" in str(refusal(carla.post("/account-homes", body), 403))
+    assert refusal(carla.delete(f"/account-homes/{home['id']}"), 403)
+    assert alice.delete(f"/account-homes/{home['id']}").status_code == 204
     assert read(carla.get("/account-homes/in-force", account=sales))["is_contracts"] is True
     for wrong in ({"time_zone": "Lisbon"}, {"holiday_calendar": "DE-XX"}, {"time_zone": "", "holiday_calendar": "PT"}):
-        assert refusal(carla.post("/account-homes", body | wrong), 422)
-    assert refusal(carla.post("/account-homes", body | {"account": cast.aurora.root.id}), 400)
+        assert refusal(alice.post("/account-homes", body | wrong), 422)
+    assert refusal(alice.post("/account-homes", body | {"account": cast.borealis.root.id}), 400)
