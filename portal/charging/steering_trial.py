@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from balances.models import ChargingState, Line
-from balances.units import price_micros
+from balances.units import price_micros, round_up
 from policies.conditions import Traced
 from policies.models import BudgetMeasure, SteeringVersion
 from policies.steering.book import SteeringBook
@@ -138,10 +138,14 @@ class _Trial(Charger):
         except CannotCharge:
             return ()
         zone_id = state.zone_of(usage.visited_network)
+        rate = stretch.rates.get((service, zone_id))
+        if rate is None:
+            return ()
+        units = round_up(usage.units, rate.increment_units, rate.minimum_units)  # rules are asked of what is charged
         chain = state.chain_of(self.cursor, account_id, usage.used_at)
         found, decided = [], False
         for version, number, rule, holds, comparisons in state.steering.asked(
-            self.cursor, chain, usage, line_id, service, zone_id, usage.units, stretch
+            self.cursor, chain, usage, line_id, service, zone_id, units, stretch
         ):
             decides = holds is True and not decided
             found.append(Asked(version, number, rule.name, rule.is_fixed, holds, tuple(comparisons), decides))

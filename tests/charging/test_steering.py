@@ -8,8 +8,9 @@ import pytest
 
 from balances.models import Counter, SuspendedUsage, UsageRecord
 from policies.models import SteeringUse
-from portal.charging import pipeline
-from tests.charging.small_world import START, World
+from portal.charging import pipeline, steering_trial
+from portal.charging.records import read_mapping
+from tests.charging.small_world import NUMBERS, START, World
 from tests.charging.steered import event, legs, person_on, split_of, steer
 from tests.charging.test_limits import limit, sound
 from tests.charging.test_pipeline import charge, used
@@ -70,6 +71,15 @@ def test_an_upper_level_fixes_and_a_lower_one_overrides_the_rest(world: World):
     assert split_of("m") == [("personal", 1)]
     assert split_of("d") == [("corporate", 5)]
     assert split_of("c") == [("personal", 5)], "another branch has only the root's rules"
+
+
+def test_who_would_pay_asks_rules_of_the_units_that_are_charged(world: World):
+    steer(world, "R", {"name": "Big", "when": "units at_least 14", "pays": "personal"})
+    said = {"source_record_id": "x", "service": "data", "units": 8, "visited_network": "20801"}
+    usage = read_mapping({**said, "msisdn": NUMBERS["a"], "started_at": START})
+    found = steering_trial.foresee(line=world.lines["a"], usage=usage, at=START, is_walled=True)
+    assert [(leg.is_personal, leg.units) for leg in found.legs] == [(True, 14)], "in steps of 7"
+    assert [(one.name, one.decides) for one in found.asked] == [("Big", True)]
 
 
 def test_a_budget_ends_within_an_event_and_the_person_has_the_rest(world: World):
