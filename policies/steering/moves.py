@@ -3,8 +3,8 @@
 Owns: sums by account and person of what would leave the company, which the company's own usage says in full; and sums
 of what would come to it, which only personal usage says: those are told for the whole replay, rounded, and of many
 people together of whom none has most of it, or not at all; nor where rules name a line, a device or whom somebody
-called, which would put somebody among decoys. Nothing tells "none" from "too few". Pure: no Django, no clock. Memory
-grows with lines, never with usage.
+called, or may, by a profile or the network's message, which would put somebody among decoys. Nothing tells "none" from
+"too few". Pure: no Django, no clock. Memory grows with lines, never with usage.
 """
 
 from __future__ import annotations
@@ -187,8 +187,8 @@ class Moves:
         coming.crowd.add(person_id, service, units)
 
     def as_data(self, *, days: int, asks_numbers: bool = False, names_one: bool = False) -> dict[str, Any]:
-        """As JSON, behind the wall. `days`: over how many days; `asks_numbers`: rules ask whom somebody called;
-        `names_one`: they name lines or devices."""
+        """As JSON, behind the wall. `days`: over how many days; `asks_numbers`: rules ask whom somebody called,
+        or may; `names_one`: they name lines or devices, or may."""
         is_withheld = asks_numbers or names_one
         told = self._of_many(days) if asks_numbers else self._one_by_one()
         return {

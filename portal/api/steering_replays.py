@@ -45,8 +45,9 @@ class SteeringReplays(Endpoint):
         The answer is a job: its `counts.replay` says, once it is done, which usage of the company would be people's, by
         account, person and event; and of personal usage that would be the company's rounded sums of many people, null
         where too little of it would move, or nothing, or one person has most of it, or rules name a line, a device or
-        whom somebody called. Where they ask whom somebody called, what would be people's is told like that, too:
-        `people` and `listed` are null. Who asked what is audited.
+        whom somebody called, or ask for `profile.X` or `attributes.X`. Where they ask whom somebody called, or for
+        `attributes.X`, what would be people's is told like that, too: `people` and `listed` are null. Who asked what is
+        audited.
         """
         steering = self.get_object()
         values = self.body(SteeringReplayBody)

@@ -14,6 +14,7 @@ from datetime import datetime
 from balances.models import Rate
 from balances.units import price_micros
 from policies.conditions import fields_read
+from policies.conditions.catalogue import PREFIX, PROFILE
 from policies.models import SteeringVersion
 from policies.steering import loading, replaying
 from policies.steering.moves import Leaving, Moves, Rated, freed
@@ -30,10 +31,12 @@ from portal.charging.steering_replaying import (
     usage_of_record,
 )
 
-#: Fields that read whom somebody called: with them single events and people would tell digits that are masked.
-_OF_NUMBERS = frozenset({"other_party", "list", "directory"})
+#: Fields that read whom somebody called: with them single events and people would tell digits that are masked. Of the
+#: network's message any may, whatever it is called or declared as.
+_OF_NUMBERS, _MAY_BE_NUMBERS = frozenset({"other_party", "list", "directory"}), (PREFIX,)
 #: Fields that name one line or device: of a draft or what it replaces, they would ask about one person among decoys.
-_OF_ONE = frozenset({"line", "device.imei"})
+#: The message may name it, too (an IMSI, a SUPI), and a profile says whatever a manager wrote into it.
+_OF_ONE, _MAY_BE_ONE = frozenset({"line", "device.imei"}), (PREFIX, PROFILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +107,8 @@ class DraftReplay:
         ]
         return Plan(
             draft.enterprise_id, account_id, frozenset(told), None if is_shared else sorted(told), since, first, until,
-            any(fields & _OF_NUMBERS for _, fields in read),
-            any(fields & _OF_ONE for place, fields in read if place == account_id),
+            any(_reads(fields, _OF_NUMBERS, _MAY_BE_NUMBERS) for _, fields in read),
+            any(_reads(fields, _OF_ONE, _MAY_BE_ONE) for place, fields in read if place == account_id),
         )  # fmt: skip
 
     def take(self, events: list[StoredEvent]) -> int:
@@ -176,6 +179,11 @@ class DraftReplay:
         for deciding in pair:
             if deciding.steering.reads_use:
                 deciding.steering.count_lines(event, lines)
+
+
+def _reads(fields: frozenset[str], names: frozenset[str], prefixes: tuple[str, ...]) -> bool:
+    """Whether any of the fields is one of the names, or begins with a prefix."""
+    return not fields.isdisjoint(names) or any(name.startswith(prefixes) for name in fields)
 
 
 def run(replay: DraftReplay, *, progress: Progress | None = None) -> Moves:

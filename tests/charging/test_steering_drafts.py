@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from balances import inventory, personal, personal_tariffs
+from balances import inventory, personal, personal_tariffs, profiles
 from balances.models import Person, UsageRecord
 from balances.personal_tariffs import RateRow
 from balances.units import Service
 from policies.models import SteeringVersion
-from policies.steering import number_lists, publishing
+from policies.steering import declared, number_lists, publishing
 from policies.steering.moves import Sum
+from policies.steering.templates import TEMPLATES
 from portal.charging import steering_drafts
 from tests.cast import ACTOR
 from tests.charging.small_world import BOUNDARIES, START, World
@@ -149,7 +150,15 @@ SPARE = ", ".join(f"49170200{number:05}" for number in range(7))
 
 @pytest.mark.parametrize(
     "asked",
-    ["other_party is 4930123", f"line in (4917010000001, {SPARE})", "list is clients", "not directory is yes"],
+    [
+        "other_party is 4930123",
+        f"line in (4917010000001, {SPARE})",
+        "list is clients",
+        "not directory is yes",
+        "attributes.called is 4930123",
+        f"attributes.msisdn in (4917010000001, {SPARE})",
+        "profile.watched is yes",
+    ],
 )
 def test_decoys_around_one_person_tell_nothing(world: World, asked: str):
     """The oracle: seven messages of one's own to a number, and then what one more makes of the sums."""
@@ -161,12 +170,18 @@ def test_decoys_around_one_person_tell_nothing(world: World, asked: str):
     number_lists.add(numbers=numbers, rows=[number_lists.EntryRow(1, "+4930123")], actor=ACTOR, at=START - 30 * HOUR)
     steer(world, "R", {"when": "service is messaging", "pays": "personal"})
     let_pay(world, paula, *many_people(world, 7))
-    said = {"service": "messaging", "other_party": "4930123"}
-    for number in range(7):
-        event(world, f"decoy {number}", f"49170200{number:05}", 1, START - 2 * HOUR, **said)
+    for line in (world.lines["a"], *(world.lines[msisdn] for msisdn in SPARE.split(", "))):
+        profiles.set_profile(line=line, attributes={"watched": "yes"}, actor=ACTOR, at=START - 30 * HOUR)
+
+    def said(msisdn: str) -> dict[str, Any]:
+        attributes = {"called": "4930123", "msisdn": msisdn}
+        return {"service": "messaging", "other_party": "4930123", "attributes": attributes}
+
+    for msisdn in SPARE.split(", "):
+        event(world, f"decoy {msisdn}", msisdn, 1, START - 2 * HOUR, **said(msisdn))
     draft = drafted(world, {"when": asked, "pays": "corporate"})
     before = replayed(draft)
-    event(world, "secret", "a", 1, START - HOUR, **said)
+    event(world, "secret", "a", 1, START - HOUR, **said("4917010000001"))
     assert split_of("secret") == [("personal", 1)]
     assert replayed(draft) == before
     everything = replayed(drafted(world, {"when": "service is messaging", "pays": "corporate"}))["coming"]
@@ -198,15 +213,29 @@ def test_no_draft_tells_whether_one_person_did_something(world: World):
     assert units == [{}, {1: 1}, {1: 1}, {1: 3}], "the secret took nothing of these budgets"
 
 
+CALLED = "other_party is 4930123"
 WITHHELD = {"events": None, "units": None, "returned_units": None, "saved_micros": None}
 
 
-@pytest.mark.parametrize("standing", ["", "R", "N"])
-def test_whom_somebody_called_is_told_neither_event_by_event_nor_by_person(world: World, standing: str):
+@pytest.mark.parametrize(
+    ("standing", "asked"),
+    [
+        ("", CALLED),
+        ("R", CALLED),
+        ("N", CALLED),
+        ("", "attributes.called starts 4930123"),
+        ("R", "attributes.other starts 49"),
+    ],
+)
+def test_whom_somebody_called_is_told_neither_event_by_event_nor_by_person(world: World, standing: str, asked: str):
     """Digits of the company's calls are masked: no draft tells them, nor one beside a rule that stands on its way."""
+    declared.declare(
+        enterprise=world.enterprise, name="attributes.called", kind="digits", label="Called", actor=ACTOR, at=START
+    )
     person_on(world, "a")
-    event(world, "x", "a", 5, START - HOUR, service="voice", other_party="4930123")
-    asking = {"when": "other_party is 4930123", "pays": "personal"}
+    said: dict[str, Any] = {"other_party": "4930123", "attributes": {"called": "4930123"}}
+    event(world, "x", "a", 5, START - HOUR, service="voice", **said)
+    asking = {"when": asked, "pays": "personal"}
     if standing:
         steer(world, standing, asking, effective_at=START + HOUR)
     draft = drafted(world, {"when": "service is voice", "pays": "personal"} if standing else asking, account="N")
@@ -221,6 +250,20 @@ def test_a_rule_beside_the_draft_that_asks_whom_somebody_called_withholds_nothin
     steer(world, "S", {"when": "other_party is 4930123", "pays": "personal"})
     found = replayed(drafted(world, {"when": "service is voice", "pays": "personal"}, account="N"))
     assert (found["leaving"]["events"], len(found["people"]), len(found["listed"])) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("standing", ["", "N", "R"])
+def test_a_profile_withholds_what_people_pay_where_the_draft_asks_for_it_and_no_event(world: World, standing: str):
+    """On call, as its template says it: what would leave the company is listed all the same."""
+    person_on(world, "a")
+    event(world, "x", "a", 5, START - HOUR, service="voice")
+    on_call = dict(TEMPLATES["on-call"].rules[0])
+    if standing:
+        steer(world, standing, on_call, effective_at=START + HOUR)
+    rest = {"when": "service is voice", "pays": "personal"}
+    found = replayed(drafted(world, *([] if standing else [on_call]), rest, account="N"))
+    assert (found["leaving"]["events"], len(found["people"]), len(found["listed"])) == (1, 1, 1)
+    assert found["coming_is_withheld"] == (standing != "R"), "a rule above it is none that the draft chose"
 
 
 def test_a_budget_above_is_used_up_by_others_too(world: World):
