@@ -10,7 +10,6 @@ import csv
 import uuid
 from dataclasses import dataclass
 
-from django import forms
 from django.contrib import messages
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
@@ -31,7 +30,7 @@ from portal.web import allowance_wishes, quantities
 from portal.web.allowance_wishes import Typed
 from portal.web.as_of import AsOfForm
 from portal.web.context import place
-from portal.web.forms import CivilTimeField, acting
+from portal.web.forms import acting, civil_time
 from portal.web.reach import found
 
 
@@ -205,9 +204,7 @@ def _set_aside(request: HttpRequest, page: AllowancesPage, action: str) -> HttpR
     try:
         if action == "set-aside":
             units = quantities.read(request.POST.get("amount", ""), bucket.service)
-            until = CivilTimeField(required=False)
-            until.use_zone(page.terms.zone)
-            release_at = until.clean(request.POST.get("release-at", ""))
+            release_at = civil_time(request.POST.get("release-at", ""), page.terms.zone, field="release-at")
             rule = request.POST.get("rule", "")
             contingency.set_aside(bucket_id=bucket.id, units=units, rule=rule, release_at=release_at, **acting(request))
             messages.success(request, f"{figures.quantity(units, bucket.service)} are set aside. You may release them.")
@@ -219,8 +216,6 @@ def _set_aside(request: HttpRequest, page: AllowancesPage, action: str) -> HttpR
             contingency.release(bucket_id=held.id, **acting(request))
             words = figures.quantity(held.remaining_units, held.service)
             messages.success(request, f"{words} are available again.")
-    except forms.ValidationError as fault:
-        messages.error(request, f"Nothing was set aside: {fault.messages[0]}")
     except Refused as refusal:
         messages.error(request, f"Nothing was changed: {refusal.message}")
     return redirect(f"{reverse('account-allowances', args=[page.account.id])}?bucket={bucket.id}")

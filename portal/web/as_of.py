@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.http import HttpRequest
 
-from portal.web.forms import LOCAL, CivilTimeField, PortalForm
+from portal.web.forms import LOCAL, CivilTimeField, CivilTimeInput, PortalForm
 
 
 class AsOfForm(PortalForm):
@@ -20,7 +20,7 @@ class AsOfForm(PortalForm):
     as_of = CivilTimeField(
         label="As of",
         required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "step": 60, "class": "input"}, format=LOCAL),
+        widget=CivilTimeInput(attrs={"type": "datetime-local", "step": 60, "class": "input"}, format=LOCAL),
     )
 
     @classmethod

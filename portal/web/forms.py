@@ -108,6 +108,19 @@ class CivilTimeField(forms.DateTimeField):
         return f"{local.strftime(self.format)}{'#1' if local.fold else ''}"
 
 
+def civil_time(text: str, zone: ZoneInfo, *, field: str) -> datetime | None:
+    """A time that was typed where nothing is asked back: of one that clocks showed twice the first. Empty: None.
+
+    Raises Refused.
+    """
+    reads = CivilTimeField(required=False)
+    reads.use_zone(zone)
+    try:
+        return reads.clean(f"{text}#0" if text else "")
+    except forms.ValidationError as fault:
+        raise Refused(fault.messages[0], field=field) from None
+
+
 class PortalForm(forms.Form):
     """A form with a name of its own on the page (`action`), read by `sent`."""
 

@@ -25,7 +25,7 @@ from portal.models import JobState
 from portal.provisioning import replays
 from portal.web import policy_rows
 from portal.web.context import place
-from portal.web.forms import CivilTimeField, acting
+from portal.web.forms import acting, civil_time
 from portal.web.reach import found
 
 #: Lines and accounts of a replay that are listed.
@@ -189,7 +189,8 @@ def _act(request: HttpRequest, account: Account, typed) -> HttpResponse | None:
         publishing.save_draft(policy=policy, rules=policy_rows.as_json(typed), note=note, **doing)
         messages.success(request, "The draft is saved and checked. Nothing happens before you publish it.")
     elif action == "publish":
-        effective_at = _time(request.POST.get("effective_at", ""), terms_at(account.enterprise_id, doing["at"]).zone)
+        zone = terms_at(account.enterprise_id, doing["at"]).zone
+        effective_at = civil_time(request.POST.get("effective_at", ""), zone, field="effective_at")
         publishing.publish(version=version, effective_at=effective_at, reason=request.POST.get("reason", ""), **doing)
         messages.success(request, f"Version {version.number} is published.")
     elif action == "undo":
@@ -211,13 +212,3 @@ def _act(request: HttpRequest, account: Account, typed) -> HttpResponse | None:
 
 def _to(policy: Policy) -> HttpResponse:
     return redirect(f"{reverse('account-policies', args=[policy.account_id])}?policy={policy.id}")
-
-
-def _time(text: str, zone: ZoneInfo) -> datetime | None:
-    """A civil time that was typed; none: now. Raises Refused."""
-    field = CivilTimeField(required=False)
-    field.use_zone(zone)
-    try:
-        return field.clean(text)
-    except Exception as error:
-        raise Refused("Write the time like 2026-03-01 00:00.", field="effective_at") from error

@@ -7,9 +7,7 @@ holds before it is published. What may be is said by `policies.steering.publishi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -30,7 +28,7 @@ from policies.steering.standing import Held
 from portal.steering_words import Wording
 from portal.web import quantities, steering_rows
 from portal.web.context import place
-from portal.web.forms import CivilTimeField, acting
+from portal.web.forms import acting, civil_time
 from portal.web.reach import found
 from portal.web.steering_rows import Choices, RuleForm
 
@@ -252,7 +250,7 @@ def _act(page: _Page, typed: RuleForm | None) -> HttpResponse | None:
     elif action == "terms":
         _save_terms(page)
     elif action == "publish":
-        when = _time(posted.get("effective_at", ""), page.terms.zone)
+        when = civil_time(posted.get("effective_at", ""), page.terms.zone, field="effective_at")
         version = publishing.publish(version=_draft(page), effective_at=when, reason=posted.get("reason", ""), **doing)
         messages.success(page.request, f"Version {version.number} is published.")
     elif action == "discard":
@@ -340,13 +338,3 @@ def _published(page: _Page) -> SteeringVersion:
     if page.published is None:
         raise publishing.SteeringRefused("No version is published here.")
     return page.published
-
-
-def _time(text: str, zone: ZoneInfo) -> datetime | None:
-    """A civil time that was typed; none: now. Raises Refused."""
-    field = CivilTimeField(required=False)
-    field.use_zone(zone)
-    try:
-        return field.clean(text)
-    except Exception as error:
-        raise Refused("Write the time like 2026-03-01 00:00.", field="effective_at") from error

@@ -6,10 +6,8 @@ What may be told is settled by `policies.steering.moves`; what a publication nee
 from __future__ import annotations
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
@@ -24,7 +22,7 @@ from policies.steering.moves import DAYS_LEAST, PEOPLE_LEAST, RECORDS_LEAST
 from portal.models import JobState
 from portal.provisioning import steering_replays
 from portal.web.context import place
-from portal.web.forms import CivilTimeField, acting
+from portal.web.forms import acting, civil_time
 
 #: Rows of a table that are shown.
 MOST_SHOWN = 50
@@ -83,19 +81,10 @@ def _act(request: HttpRequest, version: SteeringVersion) -> None:
     elif action == "publish":
         if request.POST.get("seen") != version.made_at.isoformat():
             raise Refused("The draft was changed meanwhile: look at it, and replay it, again.")
-        effective_at = _time(request.POST.get("effective_at", ""), terms_at(version.enterprise_id, doing["at"]).zone)
+        zone = terms_at(version.enterprise_id, doing["at"]).zone
+        effective_at = civil_time(request.POST.get("effective_at", ""), zone, field="effective_at")
         publishing.publish(version=version, effective_at=effective_at, reason=request.POST.get("reason", ""), **doing)
         messages.success(request, f"Version {version.number} is published.")
-
-
-def _time(text: str, zone: ZoneInfo) -> datetime | None:
-    """A civil time that was typed; none: now. Raises Refused."""
-    field = CivilTimeField(required=False)
-    field.use_zone(zone)
-    try:
-        return field.clean(text)
-    except ValidationError as error:
-        raise Refused("Write the time like 2026-03-01 00:00.", field="effective_at") from error
 
 
 def _replayed(request: HttpRequest, version: SteeringVersion, *, manages: bool) -> dict:

@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.test import RequestFactory
 
-from portal.web.forms import CivilTimeField, PortalForm
+from balances.errors import Refused
+from portal.web.as_of import AsOfForm
+from portal.web.forms import CivilTimeField, PortalForm, civil_time
 
 BERLIN = ZoneInfo("Europe/Berlin")
 TWICE = "2026-10-25T02:30"
@@ -61,3 +64,23 @@ def test_a_year_that_is_far_is_refused_and_shown_as_it_was_typed(text: str, zone
     far = When({"ask-at": text}, zone=ZoneInfo(zone))
     assert far.errors["at"] == ["The time must lie in the years 2000 to 2199."]
     assert f'value="{text}"' in str(far["at"])
+
+
+def test_a_page_as_it_was_asks_which_of_the_two_and_its_links_keep_the_answer() -> None:
+    def page(**address: str) -> AsOfForm:
+        return AsOfForm.of(RequestFactory().get("/", address), BERLIN, datetime(2026, 11, 1, tzinfo=UTC))
+
+    asked = page(as_of=TWICE)
+    assert asked.moment is None
+    assert 'name="as_of-which"' in str(asked["as_of"])
+    said = page(**{"as_of": TWICE, "as_of-which": "1"})
+    linked = page(as_of=said["as_of"].value())
+    assert said.moment == linked.moment == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+    assert f'value="{TWICE}"' in str(linked["as_of"])
+
+
+def test_where_nothing_is_asked_the_first_is_meant_and_a_refusal_says_why() -> None:
+    assert civil_time("", BERLIN, field="from") is None
+    assert civil_time(TWICE, BERLIN, field="from") == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    with pytest.raises(Refused, match="Clocks never showed this time"):
+        civil_time("2026-03-29T02:30", BERLIN, field="from")
