@@ -36,7 +36,7 @@ from policies.steering.sieves import Sieves
 #: How far a segment is looked for to each side of an instant.
 AHEAD = timedelta(hours=36)
 #: Segments of a kind of event that are kept at hand at most, and answers of a segment.
-SEGMENTS_KEPT, ANSWERS_KEPT = 256, 4_096
+SEGMENTS_KEPT, ANSWERS_KEPT = 256, 512
 
 
 @dataclass(slots=True, eq=False)
