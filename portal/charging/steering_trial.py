@@ -127,9 +127,9 @@ class _Trial(Charger):
         return known
 
     def asked(self, usage: Usage) -> tuple[Asked, ...]:
-        """What the rules in reach say; nothing where the record could not be charged at all."""
+        """What the rules in reach say; nothing where none is asked: of an emergency, or of what cannot be charged."""
         state, service = self.state, usage.service
-        if state.steering is None or usage.fault:
+        if state.steering is None or usage.fault or state.steering.is_emergency(service, usage):
             return ()
         state.load_lines(self.cursor, {(usage.number_kind, usage.number)})
         try:

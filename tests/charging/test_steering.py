@@ -82,6 +82,15 @@ def test_who_would_pay_asks_rules_of_the_units_that_are_charged(world: World):
     assert [(one.name, one.decides) for one in found.asked] == [("Big", True)]
 
 
+def test_who_would_pay_asks_no_rule_of_an_emergency(world: World):
+    steer(world, "R", {"name": "All", "pays": "personal"})
+    said = {"source_record_id": "x", "service": "voice", "units": 60, "other_party": "112"}
+    usage = read_mapping({**said, "msisdn": NUMBERS["a"], "started_at": START})
+    found = steering_trial.foresee(line=world.lines["a"], usage=usage, at=START, is_walled=True)
+    assert [leg.is_personal for leg in found.legs] == [False]
+    assert found.asked == ()
+
+
 def test_a_budget_ends_within_an_event_and_the_person_has_the_rest(world: World):
     person_on(world, "a")
     parts = [{"payer": "corporate", "units": 25, "every": "cycle", "of": "person"}, {"payer": "personal"}]
