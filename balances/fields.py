@@ -123,7 +123,10 @@ def instant(value: datetime | str | None, *, field: str, default: datetime) -> d
             raise Unreadable(f"“{value}” is no time: write it like {EXAMPLE_TIME}.", field=field) from None
     if value.tzinfo is None:
         raise Unreadable(f"The time has no offset: write it like {EXAMPLE_TIME}.", field=field)
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise Unreadable(f"Write a time between {FIRST_YEAR} and {LAST_YEAR}.", field=field) from None
 
 
 def whole_number(value: int | None, least: int, most: int, *, field: str) -> None:

@@ -251,6 +251,11 @@ def _moment(value: str | datetime | None, *, zone: ZoneInfo, field: str, is_end:
             day = date.fromisoformat(value.strip())
         except ValueError:
             raise ListRefused(f"“{value}” is no date: write it like 2026-03-01.", field=field) from None
+        if is_end and day == date.max:  # how other systems write "for ever"
+            return None
+        if not fields.FIRST_YEAR <= day.year <= fields.LAST_YEAR:
+            between = f"between {fields.FIRST_YEAR} and {fields.LAST_YEAR}"
+            raise ListRefused(f"Write a date {between}; without an end it holds for ever.", field=field)
         return datetime.combine(day + timedelta(days=1) if is_end else day, time(), zone)
     return fields.instant(value, field=field, default=_NEVER)
 

@@ -67,7 +67,7 @@ class TestFields:
 
     def test_want_an_offset_with_every_time(self) -> None:
         assert fields.instant("2026-03-01T00:00:00+01:00", field="x", default=NOW) == MARCH
-        for wrong in ("2026-03-01T00:00:00", "yesterday", datetime(2026, 3, 1)):
+        for wrong in ("2026-03-01T00:00:00", "yesterday", datetime(2026, 3, 1), "0001-01-01T00:00:00+02:00"):
             with pytest.raises(Refused):
                 fields.instant(wrong, field="x", default=NOW)
 

@@ -154,15 +154,18 @@ def test_numbers_come_as_a_table_and_what_is_wrong_is_told_by_row(cast: Cast, cu
         "+493012345678;;yesterday;\r\n"
         "+4930 1234567;again;;\r\n"
         "+4940*;;2026-03-02;2026-03-01\r\n"
+        "+4941*;for ever;2026-03-02;9999-12-31\r\n"
+        "+4942*;;0001-01-01;\r\n"
     )
     loaded = number_lists.add(
         numbers=customers, rows=number_lists.rows_of(text), zone=ZoneInfo("Europe/Berlin"), **DOING
     )
-    assert loaded.created == 2
+    assert loaded.created == 3
     assert [(one.row, one.column) for one in loaded.errors] == [
-        (5, "number"), (6, "valid_from"), (7, "number"), (8, "valid_until"),
+        (5, "number"), (6, "valid_from"), (7, "number"), (8, "valid_until"), (10, "valid_from"),
     ]  # fmt: skip
-    munich = customers.entries.get(is_prefix=True)
+    assert customers.entries.get(digits="4941").valid_until is None
+    munich = customers.entries.get(digits="4989")
     assert (munich.digits, munich.added_sequence) == ("4989", 10)
     assert munich.valid_from == datetime(2026, 2, 28, 23, tzinfo=UTC)
     assert munich.valid_until == datetime(2026, 3, 31, 22, tzinfo=UTC)  # to the end of the day
