@@ -97,7 +97,7 @@ def test_the_screen_shows_the_rules_of_the_moment_that_is_asked_for(cast: Cast) 
     page = client.get(address, {"as_of": then}).content.decode()
     assert "Once there" in page
     assert "These are the rules of that moment" in page
-    assert "This moment has not come yet" in client.get(address, {"as_of": "2999-01-01T00:00"}).content.decode()
+    assert "This moment has not come yet" in client.get(address, {"as_of": "2199-01-01T00:00"}).content.decode()
 
 
 def test_rules_of_a_moment_are_read_over_rest_within_reach(cast: Cast, lived: Limit, alice: Api, carla: Api) -> None:
@@ -110,4 +110,4 @@ def test_rules_of_a_moment_are_read_over_rest_within_reach(cast: Cast, lived: Li
     assert [rule["name"] for rule in read_then["policies"][0]["rules"]] == ["Nothing abroad"]
     assert read(carla.get("/rules", account=north, as_of=then))["policies"] == []  # the root's are above Carla
     refusal(carla.get("/rules", account=root), 400)
-    refusal(alice.get("/rules", account=north, as_of="2999-01-01T00:00:00Z"), 400)
+    refusal(alice.get("/rules", account=north, as_of="2199-01-01T00:00:00Z"), 400)
