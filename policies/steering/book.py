@@ -83,9 +83,8 @@ class SteeringBook:
         except KeyError:
             if len(self._rules) >= KINDS_KEPT:
                 self._rules.clear()
-            found = self._rules[key] = self._find(
-                own, Context(service, zone_id, 0, NEVER, tags=tags), around
-            )  # fmt: skip
+            kind = Context(service, zone_id, 0, NEVER, tags=tags)
+            found = self._rules[key] = self._find(own, kind, around)
             return found
 
     def around_of(self, account_ids: Sequence[int]) -> Surroundings:

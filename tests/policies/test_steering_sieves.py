@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from policies.conditions import Node, compile_known, unknown_fields, zone_there
 from policies.conditions.tree import made_test
 from policies.decision import Context
+from policies.steering import sieves
 from policies.steering.book import SteeringBook
 from policies.steering.outcomes import BEGINNING, NEVER, StandingVersion
 from policies.steering.rules import COMPANY_PAYS, REFUSE, SteeringRule, Terms
@@ -65,6 +66,15 @@ def test_who_never_was_a_colleague_costs_rules_on_colleagues_one_look():
 
     assert [decided("4930123456", hours) for hours in (-10, 0, 3, 11)] == [(None, 2), (None, 1), (None, 2), (None, 1)]
     assert [decided("88", hours) for hours in (0, 1, 11)] == [(None, 0), (0, 0), (0, 0)]
+
+
+def test_a_new_value_asks_a_part_once_however_many_versions_have_it(monkeypatch):
+    made = []
+    monkeypatch.setattr(sieves, "compile_known", lambda *given: made.append(given) or compile_known(*given))
+    nodes = [made_test("apn", "is", [name]) for name in ("corp", "guest", "corp", "corp")]
+    event = Context(1, 2, 0, datetime(2026, 3, 28, 22, tzinfo=BERLIN), attributes={"apn": "guest"})
+    _agree(nodes, [event])
+    assert len(made) == 2
 
 
 def _agree(nodes: list[Node], asked: list[Context]) -> None:
