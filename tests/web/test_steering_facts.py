@@ -98,6 +98,10 @@ def test_who_manages_the_whole_enterprise_declares_fields_for_it_and_the_builder
         "declare-kind": "number",
         "declare-label": "Salary",
     }
+    assert "Declare one" in alice.get(address).content.decode()
+    nothing = carla.get(reverse("account-declared-fields", args=[north])).content.decode()
+    assert "Whoever manages the whole enterprise" in nothing
+    assert "Declare one" not in nothing
     assert alice.post(address, form).status_code == 302
     field = DeclaredField.objects.get(enterprise=cast.aurora.enterprise)
     assert "profile.grade" in alice.get(address).content.decode()
